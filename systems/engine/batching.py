@@ -12,6 +12,9 @@ from .requests import Finish, GenerationRequest, TokenEvent
 from .sampling import Sampler
 from .slots import Slots
 
+Mixed = tuple[list[TokenEvent], list[TokenEvent]]
+"""First and further tokens of one pass."""
+
 
 @dataclass(slots=True, eq=False)
 class Running:
@@ -77,6 +80,13 @@ class Batching(ABC):
     def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
         """Produce one more token of every running request, or only of those whose ids are in
         ``only``; the others do not change."""
+
+    def mix(self, only: Container[int]) -> Mixed | None:  # noqa: ARG002
+        """Compute the next piece of the prompts that were begun and one more token of the running
+        requests whose ids are in ``only`` in one pass. Return the first tokens of the requests
+        whose prompts are complete and those of the others. None: nothing was computed, since there
+        are not both, or the engine has no such pass for them."""
+        return None
 
     @abstractmethod
     def _compute(self, most: int | None) -> list[TokenEvent]:

@@ -57,6 +57,10 @@ class Options(SystemOptions):
     for SmolLM2-135M on two cores; eight such pieces take a quarter longer than their prompt at
     once); simulated, what the device profile says. While no request decodes, prompts are computed
     whole."""
+    mixed_passes: bool = True
+    """On a GPU: whether a pass over prompts also computes the next token of each running request
+    (hybrid batches of Sarathi-Serve, Agrawal et al., OSDI 2024), or a decode step of its own does.
+    Both at once read the weights once."""
     regime: Literal["continuous", "run-to-completion"] = "continuous"
     """How an engine runs batches. run-to-completion is presumed of the paper; simulated and at
     isolation level function only: no request joins a batch that runs, each reserves a slot for a

@@ -12,6 +12,7 @@ from systems.engine.cuda.buckets import (
     batch_buckets,
     context_bucket,
     context_buckets,
+    mixed_rows,
     prompt_bucket,
     tile_buckets,
     tiles_of,
@@ -98,6 +99,10 @@ def _preparations(max_batch_size: int, max_context_tokens: int) -> Iterator[Hash
     for rows in batch_buckets(max_batch_size):
         for context in context_buckets(prompt_bucket(max_context_tokens)):
             yield from [("steps", rows, context)] * TWICE
+    beside = tile_buckets(min(LONGEST_PIECE, (max_batch_size - 1) * tiles_of(longest) * TILE))
+    for rows in mixed_rows(max_batch_size):
+        for tiles in beside:
+            yield from [("mixed", rows, tiles * TILE)] * TWICE
     yield from _prompt_preparations(each for each in together if each not in alone)
 
 

@@ -12,6 +12,8 @@ TILES = (1, 2, 3, 4, 6, 8, 12, 16)
 """Numbers of tiles that a pass over prompts is padded to."""
 TOGETHER = TILE * TILES[-1]  # tokens: enough to fill a GPU; more would need larger workspaces
 LONGEST_PIECE = SHORT_PROMPTS[-1]  # a longer prompt fills the GPU with each of its pieces
+FEWEST_ROWS = 32
+"""Rows of running requests beside prompts: fewer take as long."""
 
 
 def batch_bucket(rows: int) -> int:
@@ -55,6 +57,13 @@ def context_bucket(tokens: int, capacity: int) -> int:
 def batch_buckets(most: int) -> list[int]:
     """Return every bucket of batches of up to ``most``, in ascending order."""
     return [1 << power for power in range(batch_bucket(most).bit_length())]
+
+
+def mixed_rows(most: int) -> list[int]:
+    """Return every number of rows that mixed passes have for the requests that run beside prompts,
+    of up to ``most`` in all, in ascending order."""
+    rows = batch_buckets(most)[1:]  # one request has none beside it
+    return [each for each in rows if each >= FEWEST_ROWS] or rows[-1:]
 
 
 def context_buckets(capacity: int) -> list[int]:

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from systems.engine.batching import Batching, Running
+from systems.engine.batching import Batching, Mixed, Running
 from systems.engine.config import ModelConfig
 from systems.engine.pieces import Piece
 from systems.engine.requests import TokenEvent
@@ -22,6 +22,7 @@ from .buckets import (
     batch_buckets,
     context_bucket,
     context_buckets,
+    mixed_rows,
     piece_bucket,
     prompt_bucket,
 )
@@ -34,6 +35,7 @@ from .prompts import (
     Prompts,
     PromptShape,
     later_shapes,
+    mixed_shapes,
     next_pieces,
     shapes_alone,
     shapes_together,
@@ -52,7 +54,7 @@ TWICE = 2  # the first run of a shape loads its kernels, the second captures its
 class CudaEngine(Batching):
     """Generates for one function at a time. The adapter in ``slot`` may be replaced while no
     request runs. Each running request holds a KV slot for a full context. ``piece_tokens`` is
-    rounded down to a padded length."""
+    rounded down to a padded length. ``mixed``: whether it has mixed passes."""
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class CudaEngine(Batching):
         piece_tokens: int | None = None,
         ops: TorchOps | None = None,
         graphs: bool = True,
+        mixed: bool = True,
     ) -> None:
         self._device = str(weights.embedding.device)
         chosen = ops or ops_for(self._device)
@@ -81,6 +84,7 @@ class CudaEngine(Batching):
         )
         self._forward = DeviceForward(config, weights, slot, self._slab, chosen)
         self._slot = slot
+        self._mixed_rows = mixed_rows(max_batch_size) if mixed else []
         self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None
         self._prompts = Prompts(self._forward, self._slab.tokens, self._device, self._capture)
         self._steps: dict[tuple[int, int, bool], Step] = {}
@@ -142,6 +146,32 @@ class CudaEngine(Batching):
         self._stepped(sequences)
         return self._produce(sequences, _choose(sequences, *outputs))
 
+    @torch.inference_mode()
+    def mix(self, only: Container[int]) -> Mixed | None:
+        running = self._first(only) if self._mixed_rows and self.prefilling else []
+        if not running:
+            return None
+        group, rows = self._pieces(self._longest), self._rows_beside(len(running))
+        numbers = self._numbers([*running, *(self._sequences[piece.slot] for piece in group)])
+        chosen = self._prompts.choose_beside(rows, group, numbers)
+        if chosen is None:
+            return None
+        self._slab.give_back(len(self._sequences))
+        pieces, shape = chosen
+        steps = [Piece(n, each.cached, (each.token,), True) for n, each in enumerate(running)]
+        logits, tokens = self._prompts.run(shape, pieces, numbers, steps)
+        self._stepped(running)
+        complete = self._complete(pieces)
+        further = _choose(running, logits, tokens)
+        first = _choose(complete, logits[rows:], tokens[rows:])
+        return (
+            self._produce(complete, first[: len(complete)]),
+            self._produce(running, further[: len(running)]),
+        )
+
+    def _rows_beside(self, running: int) -> int:
+        return next(each for each in self._mixed_rows if running <= each)
+
     def _numbers(self, sequences: Sequence[Running]) -> Numbers:
         """Return the slot number of each sequence's adapter; None: no adapter at all."""
         names = [sequence.request.adapter for sequence in sequences]
@@ -181,9 +211,22 @@ class CudaEngine(Batching):
                 for numbers in self._modes(rows):
                     run = partial(self._prepare_step, rows, tokens, numbers is not None)
                     yield from (run,) * TWICE
-        piece = piece_bucket(self._piece_tokens or LONGEST_PIECE)
-        yield from self._prompt_preparations(later_shapes(piece, longest, slot))
+        yield from self._prompt_preparations(later_shapes(self._longest, longest, slot))
+        if self._mixed_rows:
+            yield from self._mixed_preparations()
         yield from self._prompt_preparations(shapes_together(most, longest))
+
+    @property
+    def _longest(self) -> int:
+        """The most prompt tokens of a pass beside running requests, padding included."""
+        return piece_bucket(self._piece_tokens or LONGEST_PIECE)
+
+    def _mixed_preparations(self) -> Iterator[Callable[[], Outputs]]:
+        sizes = self._longest, self._max_batch_size, self._max_context_tokens
+        for length, rows in mixed_shapes(*sizes):
+            for numbers in self._modes(1):
+                shape = PromptShape(length, 0, numbers is not None, rows)
+                yield from (partial(self._prompts.prepare, shape),) * TWICE
 
     def _prompt_preparations(
         self, shapes: Iterator[tuple[int, int]]

@@ -3,9 +3,9 @@ allocation depends on values, and nothing is copied back to the host."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from torch import Tensor
+from torch import Tensor, cat
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention
 
 from systems.engine.config import ModelConfig
@@ -19,6 +19,8 @@ from .slot import AdapterSlot
 from .table import AdapterTable
 
 Attend = Callable[[int, Tensor], Tensor]
+Additions = Sequence[tuple[slice, Tensor]]
+"""The rows of a pass that get adapters, and the place numbers of these: see ``add_lora``."""
 
 
 class DeviceForward:
@@ -49,7 +51,9 @@ class DeviceForward:
         bounds: Tensor,
         last: Tensor,
         adapters: Tensor | None,
-        context: int,
+        *,
+        context: int = 0,
+        rows: int = 0,
     ) -> Tensor:
         """Return logits (len(last), vocabulary) of the rows ``last`` of a pass over pieces of
         prompts. Each begins at a multiple of ``TILE``; padding follows it, to which no token of it
@@ -57,21 +61,31 @@ class DeviceForward:
         begin, then those of parts of the padding, then the number of rows; ``adapters``: the place
         of each tile's adapter (None: the backbone alone). ``context``: the one piece attends to the
         first ``context`` cached tokens, itself included; 0: pieces are the first of their prompts
-        and attend to themselves alone."""
+        and attend to themselves alone. ``rows``: before them come those of a step for slots
+        0 … rows-1, each with its place in ``adapters``; ``bounds`` does not count them."""
         if context:
             attend = self._after(positions, slots, context)
         else:
-            attend = self._among(positions, slots, bounds.int())
-        return self._run(ids, attend, last, adapters)
+            attend = self._among(positions, slots, bounds.int(), rows)
+        x = embedding(ids, self._weights.embedding)
+        if adapters is None:
+            return self._many(x, attend, last, ())
+        parts = (slice(rows), adapters[:rows]), (slice(rows, None), adapters[rows:])
+        return self._many(x, attend, last, parts if rows else parts[1:])
 
-    def _among(self, positions: Tensor, slots: Tensor, bounds: Tensor) -> Attend:
-        """Attention of first pieces."""
-        kv_heads = self._config.num_kv_heads
+    def _among(self, positions: Tensor, slots: Tensor, bounds: Tensor, rows: int) -> Attend:
+        """Attention of first pieces, after ``rows`` of a step."""
+        heads, kv_heads = self._config.num_heads, self._config.num_kv_heads
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
             window = self._config.window_of(layer)
-            return self._ops.attend_prompts(qkv, kv_heads, bounds, window)
+            attended = self._ops.attend_prompts(qkv[rows:], kv_heads, bounds, window)
+            if not rows:
+                return attended
+            kv, tokens = self._cache.layers[layer], self._cache.tokens
+            own = self._ops.attend(qkv[:rows, :heads], kv, positions[:rows], tokens, window)
+            return cat([own, attended])
 
         return attend
 
@@ -115,15 +129,10 @@ class DeviceForward:
             kv, window = self._cache.layers[layer], self._config.window_of(layer)
             return self._ops.attend(qkv[:, :heads], kv, positions, tokens, window)
 
-        return self._run(ids, attend, None, adapters)
-
-    def _run(
-        self, ids: Tensor, attend: Attend, last: Tensor | None, adapters: Tensor | None
-    ) -> Tensor:
         x = embedding(ids, self._weights.embedding)
         if len(x) == 1:
             return self._one(x, attend, adapters)
-        return self._many(x, attend, last, adapters)
+        return self._many(x, attend, None, () if adapters is None else ((slice(None), adapters),))
 
     def _one(self, x: Tensor, attend: Attend, adapters: Tensor | None) -> Tensor:
         """Run one row with as few launches as possible; it is bound by reading the weights."""
@@ -140,9 +149,7 @@ class DeviceForward:
             row(inner, layer.down, adapter=of_down, onto=x)
         return row(x, weights.head, norm=weights.norm, eps=eps)
 
-    def _many(
-        self, x: Tensor, attend: Attend, last: Tensor | None, adapters: Tensor | None
-    ) -> Tensor:
+    def _many(self, x: Tensor, attend: Attend, last: Tensor | None, adapters: Additions) -> Tensor:
         weights, ops, eps = self._weights, self._ops, self._config.rms_norm_eps
         normed = ops.norm(x, weights.layers[0].input_norm, eps)
         following = [layer.input_norm for layer in weights.layers[1:]] + [weights.norm]
@@ -164,11 +171,14 @@ class DeviceForward:
         self._ops.rotate_and_store(qkv, self._cos, self._sin, positions, slots, kv, extras)
 
     def _project(
-        self, name: str, index: int, x: Tensor, weight: Tensor, adapters: Tensor | None
+        self, name: str, index: int, x: Tensor, weight: Tensor, adapters: Additions
     ) -> Tensor:
         y = linear(x, weight)
-        adapter = self._adapter(name, index, adapters)
-        return y if adapter is None else self._ops.add_lora(y, x, *adapter)
+        lora = self._slot.at(name, index) if self._slot and adapters else None
+        if lora is not None:
+            for rows, numbers in adapters:
+                self._ops.add_lora(y[rows], x[rows], lora, numbers)
+        return y
 
     def _adapter(self, name: str, index: int, adapters: Tensor | None) -> Adapter | None:
         if self._slot is None or adapters is None:

@@ -2,7 +2,9 @@
 
 A pass computes either the first pieces of one or several prompts, each in tiles of its own, so that
 little is padded, or one later piece of a long prompt, padded to one of a few lengths. A later piece
-attends to the first ``context`` cached tokens of its slot.
+attends to the first ``context`` cached tokens of its slot. A mixed pass (Sarathi-Serve, Agrawal et
+al., OSDI 2024) also computes the next token of running requests, a row each, before the tiles: it
+reads the weights once for both.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from .buckets import (
     TOGETHER,
     context_bucket,
     context_buckets,
+    mixed_rows,
     prompt_bucket,
     tile_bucket,
     tile_buckets,
@@ -33,7 +36,8 @@ from .forward import DeviceForward
 from .graphs import Capture, Outputs, Step, with_tokens
 
 # Rows of a pass's input tensor. Only the first numbers of the last three count: the adapter of each
-# tile, the row of each piece's last token, and the rows at which pieces and parts of padding begin.
+# running request and each tile, the rows of them and of each piece's last token, and the rows at
+# which pieces and parts of padding begin, from the first tile.
 IDS, POSITIONS, SLOTS, ADAPTERS, LAST, BOUNDS = range(6)
 PADDING = -1  # the position of a padding row
 Numbers = list[int] | None
@@ -46,11 +50,13 @@ which loads kernels (a 7B model on an H200)."""
 class PromptShape:
     """``length``: tokens, padding included, a multiple of ``TILE``; ``context``: cached tokens that
     a later piece attends to; 0: pieces are the first of their prompts, which attend to themselves
-    only; ``adapted``: at least one has an adapter."""
+    only; ``adapted``: at least one has an adapter; ``rows``: of running requests before the tiles,
+    padding included, one for each of the first slots."""
 
     length: int
     context: int
     adapted: bool
+    rows: int = 0
 
     @property
     def tiles(self) -> int:
@@ -78,17 +84,33 @@ class Prompts:
         self, pieces: Sequence[Piece], numbers: Numbers
     ) -> tuple[Sequence[Piece], PromptShape]:
         """Return the first of ``pieces``, which one pass may compute, that the next one shall, and
-        its shape: all in their own, unless that has never run. Its first run takes longer than
-        padding to a larger shape, or than some more passes; so it is put off ``PATIENCE`` times."""
+        its shape."""
         shape = self._shape(pieces, numbers)
+        return self._chosen(pieces, shape) or (pieces, shape)
+
+    def choose_beside(
+        self, rows: int, pieces: Sequence[Piece], numbers: Numbers
+    ) -> tuple[Sequence[Piece], PromptShape] | None:
+        """Return the same of a mixed pass with ``rows``; None: there shall be none. Later pieces of
+        long prompts are computed alone."""
+        if pieces[0].start:
+            return None
+        return self._chosen(pieces, replace(self._shape(pieces, numbers), rows=rows))
+
+    def _chosen(
+        self, pieces: Sequence[Piece], shape: PromptShape
+    ) -> tuple[Sequence[Piece], PromptShape] | None:
+        """Return all ``pieces`` in their own ``shape``, unless that has never run: its first run
+        takes longer than padding to a larger shape, or than some more passes; so it is put off
+        ``PATIENCE`` times. None: no shape that has run serves."""
         if self._capture is None or shape in self._steps or self._missed[shape] == PATIENCE:
             return pieces, shape
+        self._missed[shape] += 1
         for count in range(len(pieces), 0, -1):
-            found = self._that_ran(self._shape(pieces[:count], numbers))
+            found = self._that_ran(_fitted(shape, pieces[:count]))
             if found is not None:
-                self._missed[shape] += 1
                 return pieces[:count], found
-        return pieces, shape
+        return None
 
     def _that_ran(self, shape: PromptShape) -> PromptShape | None:
         """Return the smallest shape that has run and has room for one of ``shape``."""
@@ -101,19 +123,24 @@ class Prompts:
         if first.start:
             context = context_bucket(first.stop, self._tokens)
             return PromptShape(prompt_bucket(len(first.ids)), context, adapted)
-        tiles = sum(tiles_of(len(piece.ids)) for piece in pieces)
-        return PromptShape(tile_bucket(tiles) * TILE, 0, adapted)
+        return _fitted(PromptShape(0, 0, adapted), pieces)
 
-    def run(self, shape: PromptShape, pieces: Sequence[Piece], numbers: Numbers) -> Outputs:
-        """Return logits and tokens after each piece, followed by those of padding. ``numbers``: of
-        the adapters (None: no adapter at all)."""
-        step, row = self._step(shape), 0
-        step.host[BOUNDS, : shape.tiles + 1] = shape.length
-        for index, piece in enumerate(pieces):
-            _write(step.host, index, row, piece, numbers[index] if numbers else 0)
-            row += tiles_of(len(piece.ids)) * TILE
-        padding = range(row, shape.length, LONGEST_PIECE)
-        step.host[BOUNDS, len(pieces) : len(pieces) + len(padding)] = torch.tensor(list(padding))
+    def run(
+        self,
+        shape: PromptShape,
+        pieces: Sequence[Piece],
+        numbers: Numbers,
+        running: Sequence[Piece] = (),
+    ) -> Outputs:
+        """Return logits and tokens of the shape's rows: those after each of ``running``, pieces of
+        one token for slots 0 … n-1, and of padding; then those after each of ``pieces``, and of
+        padding. ``numbers``: of the adapters of both (None: no adapter at all)."""
+        step, rows = self._step(shape), len(running)
+        places = numbers or [0] * (rows + len(pieces))
+        step.host[IDS, :rows] = torch.tensor([piece.ids[0] for piece in running])
+        step.host[POSITIONS, :rows] = torch.tensor([piece.start for piece in running])
+        step.host[ADAPTERS, :rows] = torch.tensor(places[:rows])
+        _write(shape, step.host, pieces, places[rows:])
         return step.run()
 
     def prepare(self, shape: PromptShape) -> Outputs:
@@ -127,28 +154,49 @@ class Prompts:
             step = self._steps[shape] = self._made(shape)
         step.host.zero_()
         step.host[POSITIONS] = PADDING
+        step.host[SLOTS, : shape.rows] = step.host[LAST, : shape.rows] = torch.arange(shape.rows)
         return step
 
     def _made(self, shape: PromptShape) -> Step:
+        parts = shape.rows + shape.tiles
+
         def body(inputs: Tensor) -> Outputs:
             ids, positions, slots, adapters, last, bounds = inputs
-            chosen = adapters[: shape.tiles] if shape.adapted else None
+            chosen = adapters[:parts] if shape.adapted else None
             where = positions, slots, bounds[: shape.tiles + 1]
-            run = self._forward.prompts
-            return with_tokens(run(ids, *where, last[: shape.tiles], chosen, shape.context))
+            logits = self._forward.prompts(
+                ids, *where, last[:parts], chosen, context=shape.context, rows=shape.rows
+            )
+            return with_tokens(logits)
 
-        return Step(body, (6, shape.length), self._device, self._capture)
+        return Step(body, (6, shape.rows + shape.length), self._device, self._capture)
 
 
-def _write(inputs: Tensor, index: int, row: int, piece: Piece, number: int) -> None:
-    """Write the pass's piece ``index`` into its inputs, from ``row`` on; ``number``: of its
-    adapter."""
-    stop, tile = row + len(piece.ids), row // TILE
-    inputs[IDS, row:stop] = torch.tensor(piece.ids)
-    inputs[POSITIONS, row:stop] = torch.arange(piece.start, piece.stop)
-    inputs[SLOTS, row:stop] = piece.slot
-    inputs[ADAPTERS, tile : tile + tiles_of(len(piece.ids))] = number
-    inputs[LAST, index], inputs[BOUNDS, index] = stop - 1, row
+def _write(
+    shape: PromptShape, inputs: Tensor, pieces: Sequence[Piece], places: Sequence[int]
+) -> None:
+    """Write the pieces into a pass's inputs; ``places``: the numbers of their adapters."""
+    inputs[BOUNDS, : shape.tiles + 1] = shape.length
+    tile = 0
+    for index, (piece, place) in enumerate(zip(pieces, places, strict=False)):
+        size, row = tiles_of(len(piece.ids)), shape.rows + tile * TILE
+        stop = row + len(piece.ids)
+        inputs[IDS, row:stop] = torch.tensor(piece.ids)
+        inputs[POSITIONS, row:stop] = torch.arange(piece.start, piece.stop)
+        inputs[SLOTS, row:stop] = piece.slot
+        inputs[ADAPTERS, shape.rows + tile : shape.rows + tile + size] = place
+        inputs[LAST, shape.rows + index], inputs[BOUNDS, index] = stop - 1, tile * TILE
+        tile += size
+    padding = range(tile * TILE, shape.length, LONGEST_PIECE)
+    inputs[BOUNDS, len(pieces) : len(pieces) + len(padding)] = torch.tensor(list(padding))
+
+
+def _fitted(shape: PromptShape, pieces: Sequence[Piece]) -> PromptShape:
+    """Return ``shape`` with the length that ``pieces`` need, if they are first ones."""
+    if shape.context:
+        return shape
+    tiles = sum(tiles_of(len(piece.ids)) for piece in pieces)
+    return replace(shape, length=tile_bucket(tiles) * TILE)
 
 
 def next_pieces(pieces: Iterator[Piece], most: int) -> list[Piece]:
@@ -177,6 +225,16 @@ def later_shapes(piece: int, max_context_tokens: int, tokens: int) -> Iterator[t
             for length in SHORT_PROMPTS:
                 if piece + length // 2 < context:
                     yield length, context
+
+
+def mixed_shapes(
+    piece: int, max_batch_size: int, max_context_tokens: int
+) -> Iterator[tuple[int, int]]:
+    """Yield length and rows of mixed passes."""
+    longest = min(max_context_tokens - 1, LONGEST_PIECE)
+    most = min(piece, (max_batch_size - 1) * tiles_of(longest) * TILE)
+    for rows in mixed_rows(max_batch_size):
+        yield from ((tiles * TILE, rows) for tiles in tile_buckets(most))
 
 
 def shapes_together(max_batch_size: int, max_context_tokens: int) -> Iterator[tuple[int, int]]:

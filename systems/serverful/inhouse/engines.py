@@ -54,7 +54,8 @@ def _on_cuda(message: Configure) -> Any:
     layout = BackboneLayout.from_json(message.layout)
     weights = READ["cuda"](layout, Path(message.model_dir))
     table = AdapterTable(_shape(message, layout, "cuda"), message.table.count, "cuda")
-    engine = CudaMultiEngine(layout.config, weights, table, **_limits(message))
+    # An iteration computes either prompts or steps.
+    engine = CudaMultiEngine(layout.config, weights, table, mixed=False, **_limits(message))
     while engine.prepare():
         pass
     return engine

@@ -100,6 +100,10 @@ def _limits(config: Configure) -> dict[str, Any]:
     }
 
 
+def _device_limits(config: Configure) -> dict[str, Any]:
+    return _limits(config) | {"mixed": config.mixed_passes}
+
+
 def _shape(config: Configure, layout: BackboneLayout, device: str) -> PackedShape:
     """Return the shape of the places of an instance that has some."""
     from systems.engine.dtypes import compute_dtype, torch_dtype
@@ -165,7 +169,7 @@ def _engine_on_cuda(
     elif config.slot is not None:
         slot = _slot(layout, config.slot.rank, config.slot.targets)
         slot.rehearse()
-    engine = CudaEngine(layout.config, weights, slot, **_limits(config))
+    engine = CudaEngine(layout.config, weights, slot, **_device_limits(config))
     engine.prepare()
     return engine
 
@@ -178,7 +182,7 @@ def _cross_engine_on_cuda(
 
     table = AdapterTable(_shape(config, layout, "cuda"), config.places, "cuda")
     table.rehearse()
-    engine = CudaCrossEngine(layout.config, weights, table, **_limits(config))
+    engine = CudaCrossEngine(layout.config, weights, table, **_device_limits(config))
     engine.prepare()
     return engine
 

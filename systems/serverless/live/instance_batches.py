@@ -92,20 +92,21 @@ class InstanceBatches:
         return max(until_ns - time.monotonic_ns(), 0) if until_ns else 0
 
     def step(self) -> bool:
-        """Compute a piece of prompts and a decode step, unless that is paused; return whether there
-        was either, will be a step, or a prompt is left. Where batches may be back to back, the
-        decode step after one waits for another that may come now, but not for a third."""
+        """Compute a piece of prompts and a decode step, in one pass if the engine has it, unless
+        decoding is paused; return whether there was either, will be a step, or a prompt is left.
+        Where batches may be back to back, the decode step after one waits for another that may come
+        now, but not for a third, unless running requests got their tokens beside its prompts."""
         if self._prefill is None and self._waiting:
             self._begin(self._waiting.popleft())
         awaited, self._awaits = self._awaits, False
+        mixed = False
         if self._prefill is not None:
-            back_to_back = self._prefill.back_to_back and not awaited
-            self._advance(self._prefill)
-            self._awaits = back_to_back and self._prefill is None and self._decoding
-            if self._awaits:
-                return True
+            back_to_back = self._prefill.back_to_back
+            mixed = self._advance(self._prefill)
+            complete = self._prefill is None and self._decoding
+            self._awaits = complete and back_to_back and (mixed or not awaited)
         decoding = self._decoding
-        if decoding and not self._paused_ns:
+        if decoding and not (mixed or self._awaits or self._paused_ns):
             self._decode()
         return decoding or self._prefill is not None
 
@@ -118,16 +119,25 @@ class InstanceBatches:
         if requests:
             engine.begin(requests)
 
-    def _advance(self, prefill: Prefill) -> None:
-        assert self._artifacts.engine is not None
+    def _advance(self, prefill: Prefill) -> bool:
+        """Compute the next piece; return whether running requests got tokens in the same pass."""
+        engine = self._artifacts.engine
+        assert engine is not None
         began_ns = time.monotonic_ns()
-        complete = prefill.advance(self._artifacts.engine)
+        further = None if self._paused_ns else prefill.mix(engine)
+        if further is None:
+            prefill.advance(engine)
         now_ns = time.monotonic_ns()
         prefill.computed_ns += now_ns - began_ns
-        if complete:
+        if not engine.prefilling:
             times = prefill.start_ns, now_ns, prefill.computed_ns
             self._send(Prefilled(prefill.batch, *times, _tokens(prefill.events)))
             self._prefill = None
+        if further is None:
+            return False
+        self._owed = False
+        self._send(Decoded(now_ns, _tokens(further)))
+        return True
 
     def _decode(self) -> None:
         engine, self._owed = self._artifacts.engine, False

@@ -60,10 +60,10 @@ class Configure(Message, frozen=True):
     """Tells an instance which group it serves. ``adapter`` and its ``stamps`` at deployment are of
     a group of one function; one of several has ``places`` for adapters, which come later.
     ``memory_bytes`` limits the instance's memory (None: unbounded); ``piece_tokens`` limits the
-    prompt tokens between two decode steps (None: whole prompts); ``slot`` is the shape of the
-    places, or of the slot of a prewarmed process, which has no adapter yet. ``card``: the UUID of
-    its GPU; empty on the CPU. ``later``: the folders of functions that may take over the
-    process."""
+    prompt tokens between two decode steps (None: whole prompts); ``mixed_passes``: as the option
+    of this name; ``slot`` is the shape of the places, or of the slot of a prewarmed process, which
+    has no adapter yet. ``card``: the UUID of its GPU; empty on the CPU. ``later``: the folders of
+    functions that may take over the process."""
 
     group: Name
     model_dir: Name
@@ -75,6 +75,7 @@ class Configure(Message, frozen=True):
     max_batch_size: PositiveCount
     max_context_tokens: PositiveCount
     piece_tokens: PositiveCount | None = None
+    mixed_passes: bool = True
     slot: SlotShape | None = None
     places: Count = 0
     card: Name = ""

@@ -66,6 +66,7 @@ class Plan:
             max_batch_size=group.batch_limit,
             max_context_tokens=self.deployment.limits.max_context_tokens,
             piece_tokens=self.options.piece_tokens(self.device),
+            mixed_passes=self.options.mixed_passes,
             slot=self.places_shapes[group.id] if group.places else None,
             places=group.places,
             later=containers.readable(self.options, self.deployment),

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Prefill:
     """``requests``: ids of the batch; ``start_ns``: the start of its first piece; ``computed_ns``:
-    how long its pieces were computed, without the decode steps between them. The batch is
-    reported as a whole, so its first tokens are kept, and its requests do not decode, until all
-    prompts are complete."""
+    how long its pieces were computed, without the decode steps between them; mixed passes count
+    whole. The batch is reported as a whole, so its first tokens are kept, and its requests do not
+    decode, until all prompts are complete."""
 
     batch: int
     requests: frozenset[int]
@@ -34,11 +34,19 @@ class Prefill:
         """Return the running requests that are not of this batch."""
         return frozenset(engine.running) - self.requests
 
-    def advance(self, engine: Batching) -> bool:
-        """Compute the next piece, or all that is left if no other request waits for it. Return
-        whether all prompts are complete."""
+    def advance(self, engine: Batching) -> None:
+        """Compute the next piece, or all that is left if no other request waits for it."""
         self.events += engine.advance(whole=not self.others(engine))
-        return not engine.prefilling
+
+    def mix(self, engine: Batching) -> list[TokenEvent] | None:
+        """Compute the next piece and a token of each other running request in one pass; return
+        these tokens. None: the engine has no such pass, and nothing was computed."""
+        mixed = engine.mix(self.others(engine))
+        if mixed is None:
+            return None
+        first, further = mixed
+        self.events += first
+        return further
 
     def cancel(self, request: int) -> None:
         """Drop the first token of a request that was cancelled."""

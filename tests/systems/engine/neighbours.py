@@ -46,13 +46,18 @@ class Neighbour:
 def beside(
     engine: Any, mine: Neighbour, neighbours: Sequence[Neighbour]
 ) -> tuple[list[int], Tensor]:
-    """Run a request in the second slot beside neighbours, prompts in pieces; return its tokens and
-    its keys and values, which show every bit of its hidden states."""
-    first, *others = (each.asked(1 + n) for n, each in enumerate(neighbours))
-    engine.begin([first, mine.asked(MINE), *others])
+    """Run a request in the second slot beside neighbours, prompts in pieces and, where the engine
+    has them, mixed passes: its prompt beside a neighbour's tokens, then its tokens beside a
+    neighbour's prompt. Return its tokens and its keys and values, which show every bit of its
+    hidden states."""
+    first, second, *others = (each.asked(1 + n) for n, each in enumerate(neighbours))
     answers: dict[int, list[int]] = {}
-    while engine.prefilling:
-        collect(answers, engine.advance())
+    for batch in ([first], [mine.asked(MINE), second], others):
+        engine.begin(batch)
+        running = frozenset(engine.running)
+        while engine.prefilling:
+            for events in engine.mix(running) or (engine.advance(),):
+                collect(answers, events)
     for _ in range(STEPS):
         collect(answers, engine.decode())
     parted = engine.part(MINE)

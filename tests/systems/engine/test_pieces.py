@@ -153,6 +153,39 @@ def test_prompts_of_any_length_are_computed_together(
     assert answers == {n: alone(prompt) for n, prompt in enumerate(batch)}
 
 
+def test_a_mixed_pass_gives_the_tokens_of_separate_ones(
+    engines: dict[str, MakeEngine], alone: Callable[[tuple[int, ...]], list[int]]
+) -> None:
+    """The first piece of a long prompt beside running requests, too; its later ones are alone."""
+    engine, answers = engines["cuda"](512), {}
+    batch = prompts((9, 30, 130, 600, 65))
+    asked = [request(n, prompt, TOKENS) for n, prompt in enumerate(batch)]
+    collect(answers, engine.prefill(asked[:3]))
+    engine.begin(asked[3:])
+    first, further = engine.mix({0, 2}) or pytest.fail("no mixed pass")
+    assert (first, [event.request_id for event in further]) == ([], [0, 2])
+    collect(answers, further)
+    assert engine.mix({0, 1}) is None, "a later piece"
+    collect(answers, engine.advance())
+    first, further = engine.mix({0, 1, 3}) or pytest.fail("no mixed pass")
+    assert [event.request_id for event in first] == [4]
+    collect(answers, [*first, *further])
+    drain(engine, answers)
+    assert answers == {n: alone(prompt) for n, prompt in enumerate(batch)}
+
+
+@pytest.mark.parametrize("only", [(), {0}])
+def test_a_mixed_pass_needs_both_prompts_and_running_requests(
+    only: tuple[()] | set[int], engines: dict[str, MakeEngine]
+) -> None:
+    engine = engines["cuda"](512)
+    first, second = (request(n, prompt, TOKENS) for n, prompt in enumerate(prompts((20, 30))))
+    engine.prefill([first])
+    assert engine.mix({0}) is None
+    engine.begin([second])
+    assert (engine.mix(only) is None) == (not only)
+
+
 def test_a_batch_that_does_not_fit_beside_prompts_in_pieces_is_refused(make: MakeEngine) -> None:
     engine = make(64)
     engine.begin([request(n, prompt, 1) for n, prompt in enumerate(prompts((200,) * 6))])
@@ -177,7 +210,7 @@ def test_any_order_of_pieces_steps_and_cancellations(
     asked: dict[int, tuple[int, ...]] = {}
     cancelled: set[int] = set()
     for _ in range(data.draw(st.integers(4, 12))):
-        act = data.draw(st.sampled_from(["begin", "advance", "advance", "decode", "cancel"]))
+        act = data.draw(st.sampled_from(["begin", "advance", "mix", "mix", "decode", "cancel"]))
         held = (*engine.running, *engine.prefilling)
         if act == "begin" and len(held) <= 6:
             drawn = data.draw(st.lists(st.sampled_from(PROMPTS), min_size=1, max_size=2))
@@ -186,6 +219,10 @@ def test_any_order_of_pieces_steps_and_cancellations(
             engine.begin([request(n, prompt, TOKENS) for n, prompt in new.items()])
         elif act == "advance":
             collect(answers, engine.advance())
+        elif act == "mix":
+            only = data.draw(st.sets(st.sampled_from(engine.running))) if engine.running else ()
+            for events in engine.mix(only) or (engine.decode(only),):
+                collect(answers, events)
         elif act == "decode":
             collect(answers, engine.decode())
         elif act == "cancel" and held:

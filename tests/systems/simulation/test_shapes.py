@@ -29,7 +29,7 @@ def number(milliseconds: float) -> Number:
 
 
 GRAPHS = Graphs(first_s=number(23), capture_s=number(8), prepare_s=number(20))
-CALLS = 31
+CALLS = 43
 """What an engine of :func:`shapes` prepares, without the first call."""
 H100 = LatencyModel(load_profile("h100"), model_size("llama2-7b", "float16", 16, "cuda"))
 

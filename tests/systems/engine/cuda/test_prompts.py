@@ -66,6 +66,13 @@ def test_no_load_has_a_shape_that_was_not_prepared(
                 engine.decode()
             while engine.running:
                 engine.decode()
+        first, *others = (request(n, p, 3) for n, p in enumerate(prompts(lengths)))
+        engine.prefill([first])
+        engine.begin(others or [request(1, first.prompt_ids, 1)])
+        while engine.mix(engine.running) or engine.prefilling:
+            engine.advance()
+        while engine.running:
+            engine.decode()
     assert (set(engine._prompts._steps), set(engine._steps)) == prepared
 
 

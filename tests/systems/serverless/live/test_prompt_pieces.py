@@ -8,12 +8,21 @@ from typing import Any
 
 import pytest
 
+from systems.engine.batching import Batching
+from systems.engine.cuda.engine import CudaEngine
 from systems.engine.engine import Engine
 from systems.models import ensure_backbone
 from systems.runtime.messages import Cancel, Message, Request, RequestFields, Sampling, Stop
 from systems.serverless.live.instance import Instance
 from systems.serverless.live.instance_batches import ANSWER_MS
-from systems.serverless.live.messages import Cancelled, Decoded, Prefilled, RunBatch
+from systems.serverless.live.messages import (
+    Cancelled,
+    Decoded,
+    PauseDecoding,
+    Prefilled,
+    ResumeDecoding,
+    RunBatch,
+)
 from tests.systems.engine.conftest import load_backbone
 from tests.systems.engine.driving import answer, prompts
 
@@ -50,6 +59,13 @@ def engine() -> Engine:
     return Engine(layout.config, weights, None, **limits)
 
 
+@pytest.fixture(scope="module")
+def mixing() -> CudaEngine:
+    layout, weights = load_backbone(ensure_backbone("tiny"), "float32")
+    limits = {"max_batch_size": 4, "max_context_tokens": 400, "piece_tokens": 256}
+    return CudaEngine(layout.config, weights, None, **limits)
+
+
 def asked(number: int) -> Request:
     fields = RequestFields(number, PROMPTS[number], 12, Sampling(ignore_eos=True))
     return Request(fields)
@@ -63,7 +79,7 @@ FIRST = alone(RUNNING, back_to_back=False)
 SECOND = [asked(SHORT), asked(LONG), RunBatch(1, (SHORT, LONG))]
 
 
-def serve(engine: Engine, polls: Sequence[Sequence[Message]]) -> list[Any]:
+def serve(engine: Batching, polls: Sequence[Sequence[Message]]) -> list[Any]:
     """Serve until the script ends; return what the instance sent, up to a last token."""
     channel = Polls(polls)
     instance = Instance(channel)  # type: ignore[arg-type]
@@ -114,6 +130,49 @@ def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but
         (Prefilled, {RUNNING}),
         (Decoded, {LONG, RUNNING}),
         (Prefilled, {SHORT}),
+    ]
+
+
+def test_running_requests_get_their_tokens_in_the_passes_over_prompts(mixing: CudaEngine) -> None:
+    """Until a batch is complete its requests do not decode; a later piece has no mixed pass."""
+    sent = serve(mixing, [FIRST, SECOND, *[[]] * 16])
+    kinds = [(type(each), ids(each)) for each in sent[:6]]
+    assert kinds == [
+        (Prefilled, {RUNNING}),
+        *[(Decoded, {RUNNING})] * 3,
+        (Prefilled, {SHORT, LONG}),
+        (Decoded, {RUNNING, SHORT, LONG}),
+    ]
+    found: dict[int, list[int]] = {}
+    for message in sent:
+        for token in message.tokens:
+            found.setdefault(token.request, []).append(token.id)
+    assert found == {n: answer(mixing, [prompt], 12)[0] for n, prompt in enumerate(PROMPTS)}
+
+
+def test_beside_running_requests_batches_go_on_back_to_back(mixing: CudaEngine) -> None:
+    """Each pass over prompts has their tokens, so no decode step is owed between two batches."""
+    first, *later = [alone(number, back_to_back=True) for number in (LONG, RUNNING, SHORT)]
+    sent = serve(mixing, [first, [], *later, *[[]] * 6])
+    assert [(type(each), ids(each)) for each in sent[:7]] == [
+        (Prefilled, {LONG}),
+        (Decoded, {LONG}),
+        (Prefilled, {RUNNING}),
+        (Decoded, {LONG}),
+        (Prefilled, {SHORT}),
+        (Decoded, {LONG, RUNNING}),
+        (Decoded, {LONG, RUNNING, SHORT}),
+    ]
+
+
+def test_what_is_paused_gets_no_token_beside_prompts(mixing: CudaEngine) -> None:
+    paused = [PauseDecoding(10**12), *alone(SHORT, back_to_back=False)]
+    sent = serve(mixing, [FIRST, paused, [], [ResumeDecoding()], []])
+    assert [(type(each), ids(each)) for each in sent[:4]] == [
+        (Prefilled, {RUNNING}),
+        (Decoded, {RUNNING}),
+        (Prefilled, {SHORT}),
+        (Decoded, {RUNNING, SHORT}),
     ]
 
 
