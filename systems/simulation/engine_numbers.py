@@ -12,6 +12,7 @@ class EngineNumbers(Frozen):
     prefill_request_s: Number | None = None
     prefill_token_s_per_gparam: Number | None = None
     prefill_pass_s_per_gparam: Curve | None = None
+    mixed_saved_s_per_gparam: Curve | None = None
     decode_s: Number | None = None
     decode_request_s: Number | None = None
     decode_rows_s: Curve | None = None

@@ -70,6 +70,16 @@ class LatencyModel:
         fixed_s = profile.prefill_s.value + profile.prefill_request_s.value * requests
         return fixed_s + token_s * tokens
 
+    @cached_property
+    def mixes(self) -> bool:
+        """Whether the engine has passes over prompts that also give running requests a token."""
+        return self.profile.mixed_saved_s_per_gparam is not None
+
+    def mixed_saved_ns(self, tokens: int) -> float:
+        """Return what such a pass over ``tokens`` of prompts takes less than a pass and a step."""
+        curve = self.profile.mixed_saved_s_per_gparam
+        return curve.at(tokens) * self.size.parameters if curve else 0.0
+
     def step_ns(self, requests: int, adapters: int = 1, context: float = 0) -> float:
         """Return the time of one decode step for ``requests`` with this many different adapters and
         ``context`` cached tokens in total."""

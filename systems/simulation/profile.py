@@ -97,6 +97,9 @@ class Profile(Frozen):
     prefill_pass_s_per_gparam: Curve | None = None
     """In place of these three: a pass by its tokens, per 10⁹ parameters; None: linear. A pass over
     few tokens takes as long as reading the weights."""
+    mixed_saved_s_per_gparam: Curve | None = None
+    """What a pass over prompts and a decode step take less as one pass, by the tokens of the
+    prompts, per 10⁹ parameters; None: the engine has no such passes."""
     prompt_piece_tokens: int | None = Field(default=None, gt=0)
     """The option ``prompt_piece_tokens: auto`` of this machine's engine; None: whole prompts."""
     decode_s: Number

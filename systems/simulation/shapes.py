@@ -7,11 +7,13 @@ from collections.abc import Hashable, Iterable, Iterator
 
 from systems.engine.cuda.buckets import (
     LONGEST_PIECE,
+    PATIENCE,
     TILE,
     batch_bucket,
     batch_buckets,
     context_bucket,
     context_buckets,
+    mixed_row_bucket,
     mixed_rows,
     prompt_bucket,
     tile_buckets,
@@ -38,6 +40,8 @@ class Shapes:
     ) -> None:
         self._numbers, self._first_prompt_s = numbers, first_prompt_s
         self._capacity = prompt_bucket(max_context_tokens)
+        self._max_batch_size = max_batch_size
+        self._missed: Counter[Hashable] = Counter()
         self._runs: Counter[Hashable] = Counter()
         self._unprepared = deque(_preparations(max_batch_size, max_context_tokens))
         self.prepared(1)  # the kernels artifact includes the first call
@@ -60,6 +64,16 @@ class Shapes:
     def prompts_ns(self, passes: Iterable[Pass]) -> float:
         """Record passes over prompts; return the time that they take for their shapes."""
         return sum(self._run(("prompts", each.tokens)) for each in passes)
+
+    def mixed_ns(self, requests: int, tokens: int) -> float | None:
+        """Record a pass over ``tokens`` of prompts that also computes a token of each of
+        ``requests``; return the time that it takes for its shape. None: the shape never ran, and
+        its first run is put off."""
+        shape = "mixed", mixed_row_bucket(requests, self._max_batch_size), tokens
+        if shape not in self._runs and self._missed[shape] < PATIENCE:
+            self._missed[shape] += 1
+            return None
+        return self._run(shape)
 
     def steps_ns(self, requests: int, context: int, steps: int) -> float:
         """Record ``steps`` of ``requests``, of which the longest has ``context`` tokens stored;

@@ -65,6 +65,11 @@ class Prefill:
     def complete(self) -> bool:
         return not self._parts
 
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the next prompt was computed yet."""
+        return self._parts[0].whole
+
     def forget(self, request: int) -> None:
         """Drop ``request`` and what is left of its prompt. The piece that is computed goes on."""
         self.requests[:] = [work for work in self.requests if work.id != request]

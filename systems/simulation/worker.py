@@ -1,5 +1,5 @@
 """An instance in virtual time: one task at a time; a new batch starts between two decode steps, and
-the running requests decode a step between two pieces of its prompts."""
+the running requests decode a step between two pieces of its prompts, or in the same pass."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from systems.engine.cuda.buckets import LONGEST_PIECE
+
 from .clock import Clock, Job, Shared
 from .draws import Draws
 from .latency_model import LatencyModel
 from .preparer import Preparer
 from .regimes import CONTINUOUS, Regime
-from .work import Prefill, Work, adapters
+from .work import Piece, Prefill, Work, adapters
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +40,8 @@ class Worker:
     begun: Callable[[int], None] = lambda _: None
     back_to_back: bool = False
     """Whether a batch that comes during another begins before the next decode step."""
+    mixes: bool = False
+    """Whether running requests get a token in passes over prompts."""
     preparer: Preparer | None = None
     """Of an engine with shapes: prepares them while this is idle."""
     paused: bool = False
@@ -119,25 +123,46 @@ class Worker:
         stepped, self._decoding_now = self._decoding_now, False
         decodes = bool(self.decoding) and not self.paused
         if self._prefill is not None and (stepped or not self._prefill.begun or not decodes):
-            self._compute(self._prefill)
+            self._compute(self._prefill, beside=self.mixes and decodes)
         elif self.decoding:
             if decodes:
                 self._decode()
         else:
             self.rest()
 
-    def _compute(self, prefill: Prefill) -> None:
+    def _compute(self, prefill: Prefill, *, beside: bool) -> None:
+        """Compute the next piece; ``beside``: with a token of each running request, if the engine
+        has that pass: not of later pieces of a prompt."""
         if prefill.complete:  # its requests were given up
             self.job = self.compute.start(0.0, partial(self._prefill_done, prefill))
             return
-        piece = prefill.take(self.piece_tokens if self.decoding else None)
+        mixes = beside and prefill.whole
+        most = (self.piece_tokens or LONGEST_PIECE) if mixes else self.piece_tokens
+        piece = prefill.take(most if self.decoding else None)
         of = piece.requests
         duration = self.latency.prompts_ns(piece.passes, adapters(of)) + self.extra_ns
         duration *= self.draws.factor(self.latency.profile.prefill_s, "prefill", str(of[0].id))
-        if self.preparer is not None:
-            duration += self.preparer.shapes.prompts_ns(piece.passes)
         self.extra_ns = 0.0
+        more_ns = self._beside_ns(piece) if mixes else None
+        if more_ns is not None:
+            self._decoding_now, self._steps, self._awaited = True, 1, False
+            duration += more_ns
+        elif self.preparer is not None:
+            duration += self.preparer.shapes.prompts_ns(piece.passes)
         self.job = self.compute.start(duration, partial(self._computed, prefill, self.clock.now))
+
+    def _beside_ns(self, piece: Piece) -> float | None:
+        """Return what a token of each running request adds to the pass over a piece; None: it is
+        computed alone."""
+        running, shape_ns = self.decoding.values(), 0.0
+        if self.preparer is not None:
+            found = self.preparer.shapes.mixed_ns(len(running), piece.tokens)
+            if found is None:
+                return None
+            shape_ns = found
+        context = sum(work.context for work in running) + len(running)
+        step_ns = self.latency.step_ns(len(running), adapters(running), context)
+        return max(step_ns - self.latency.mixed_saved_ns(piece.tokens), 0.0) + shape_ns
 
     def _decode(self) -> None:
         """Decode up to the end of a request, or one step between two pieces of prompts."""
@@ -161,10 +186,15 @@ class Worker:
 
     def _computed(self, prefill: Prefill, began_ns: int) -> None:
         prefill.computed_ns += self.clock.now - began_ns
+        if self._decoding_now:
+            self._stepped()
         if prefill.complete:
             self._prefill_done(prefill)
-        else:
-            self._next()
+            return
+        done = self._leaving()
+        self._next()
+        for work in done:
+            self.finished(work.id)
 
     def _prefill_done(self, prefill: Prefill) -> None:
         now = self.clock.now
@@ -198,13 +228,16 @@ class Worker:
         self._steps = done
         self.job = self.compute.start(max(rest_ns, 0.0), self._steps_done, self._hidden)
 
-    def _steps_done(self) -> None:
-        now = self.clock.now
-        self.job = None
+    def _stepped(self) -> None:
+        """Record the tokens of the steps that ended."""
         for work in self.decoding.values():
             if work.left > 0:
                 work.left -= self._steps
-                work.last_ns = now
+                work.last_ns = self.clock.now
+
+    def _steps_done(self) -> None:
+        self.job = None
+        self._stepped()
         done = self._leaving()
         self._next()
         for work in done:

@@ -14,6 +14,9 @@ TOGETHER = TILE * TILES[-1]  # tokens: enough to fill a GPU; more would need lar
 LONGEST_PIECE = SHORT_PROMPTS[-1]  # a longer prompt fills the GPU with each of its pieces
 FEWEST_ROWS = 32
 """Rows of running requests beside prompts: fewer take as long."""
+PATIENCE = 20
+"""Passes: how many more, over one prompt each, take about as long as the first run of a shape,
+which loads kernels (a 7B model on an H200)."""
 
 
 def batch_bucket(rows: int) -> int:
@@ -64,6 +67,11 @@ def mixed_rows(most: int) -> list[int]:
     of up to ``most`` in all, in ascending order."""
     rows = batch_buckets(most)[1:]  # one request has none beside it
     return [each for each in rows if each >= FEWEST_ROWS] or rows[-1:]
+
+
+def mixed_row_bucket(rows: int, most: int) -> int:
+    """Return the number that ``rows`` are padded to."""
+    return next(each for each in mixed_rows(most) if rows <= each)
 
 
 def context_buckets(capacity: int) -> list[int]:

@@ -22,7 +22,7 @@ from .buckets import (
     batch_buckets,
     context_bucket,
     context_buckets,
-    mixed_rows,
+    mixed_row_bucket,
     piece_bucket,
     prompt_bucket,
 )
@@ -84,7 +84,7 @@ class CudaEngine(Batching):
         )
         self._forward = DeviceForward(config, weights, slot, self._slab, chosen)
         self._slot = slot
-        self._mixed_rows = mixed_rows(max_batch_size) if mixed else []
+        self._mixed = mixed
         self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None
         self._prompts = Prompts(self._forward, self._slab.tokens, self._device, self._capture)
         self._steps: dict[tuple[int, int, bool], Step] = {}
@@ -148,10 +148,11 @@ class CudaEngine(Batching):
 
     @torch.inference_mode()
     def mix(self, only: Container[int]) -> Mixed | None:
-        running = self._first(only) if self._mixed_rows and self.prefilling else []
+        running = self._first(only) if self._mixed and self.prefilling else []
         if not running:
             return None
-        group, rows = self._pieces(self._longest), self._rows_beside(len(running))
+        group = self._pieces(self._longest)
+        rows = mixed_row_bucket(len(running), self._max_batch_size)
         numbers = self._numbers([*running, *(self._sequences[piece.slot] for piece in group)])
         chosen = self._prompts.choose_beside(rows, group, numbers)
         if chosen is None:
@@ -168,9 +169,6 @@ class CudaEngine(Batching):
             self._produce(complete, first[: len(complete)]),
             self._produce(running, further[: len(running)]),
         )
-
-    def _rows_beside(self, running: int) -> int:
-        return next(each for each in self._mixed_rows if running <= each)
 
     def _numbers(self, sequences: Sequence[Running]) -> Numbers:
         """Return the slot number of each sequence's adapter; None: no adapter at all."""
@@ -212,7 +210,7 @@ class CudaEngine(Batching):
                     run = partial(self._prepare_step, rows, tokens, numbers is not None)
                     yield from (run,) * TWICE
         yield from self._prompt_preparations(later_shapes(self._longest, longest, slot))
-        if self._mixed_rows:
+        if self._mixed:
             yield from self._mixed_preparations()
         yield from self._prompt_preparations(shapes_together(most, longest))
 

@@ -20,6 +20,7 @@ from systems.engine.pieces import Piece
 
 from .buckets import (
     LONGEST_PIECE,
+    PATIENCE,
     SHORT_PROMPTS,
     TILE,
     TILES,
@@ -41,9 +42,6 @@ from .graphs import Capture, Outputs, Step, with_tokens
 IDS, POSITIONS, SLOTS, ADAPTERS, LAST, BOUNDS = range(6)
 PADDING = -1  # the position of a padding row
 Numbers = list[int] | None
-PATIENCE = 20
-"""Passes: how many more, over one prompt each, take about as long as the first run of a shape,
-which loads kernels (a 7B model on an H200)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The Triton kernels. Shapes and meaning are those of ``ops``; all sums are float32.
 
 Attention of decode steps is split over the context (flash decoding, Dao et al., 2023), because at
-batch size 1 there are fewer heads than multiprocessors. Each part stores its maximum and sum, and
-a second launch combines them.
+batch size 1 there are fewer heads than multiprocessors. Each of several parts stores its maximum
+and sum, and a second launch combines them.
 """
 
 # Triton's kernels are typed by its compiler, not by annotations.
@@ -62,14 +62,16 @@ def rotate_and_store(
     NORM: tl.constexpr,
     HALF: tl.constexpr,
     BLOCK: tl.constexpr,
+    HEADS: tl.constexpr,
 ):
-    """Rotate q and k in place and store k and v in the cache; one program per token and head. A
-    token at a position below zero is padding and is not touched. BIAS: first add ``bias`` (heads,
-    2·HALF) to q, k and v; NORM: then normalize q and k (RMS) with ``norm`` (2, 2·HALF)."""
-    token, head = tl.program_id(0), tl.program_id(1)
-    column = tl.arange(0, BLOCK)
-    inside = column < HALF
-    start = qkv + token.to(tl.int64) * token_stride + head * 2 * HALF + column
+    """Rotate q and k in place and store k and v in the cache; one program per token and block of
+    HEADS. A token at a position below zero is padding and is not touched. BIAS: first add ``bias``
+    (heads, 2·HALF) to q, k and v; NORM: then normalize q and k (RMS) with ``norm`` (2, 2·HALF)."""
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)[:, None]
+    column = tl.arange(0, BLOCK)[None, :]
+    inside = (column < HALF) & (head < heads + 2 * kv_heads)
+    start = qkv + token * token_stride + head * 2 * HALF + column
     low = tl.load(start, mask=inside, other=0.0).to(tl.float32)
     high = tl.load(start + HALF, mask=inside, other=0.0).to(tl.float32)
     if BIAS:
@@ -78,29 +80,30 @@ def rotate_and_store(
         high += tl.load(added + HALF, mask=inside, other=0.0).to(tl.float32)
     position = tl.load(positions + token)
     used = inside & (position >= 0)
-    if head < heads + kv_heads:
-        first, second = low, high
-        if NORM:
-            factor = norm + tl.where(head < heads, 0, 2 * HALF) + column
-            scale = tl.rsqrt(tl.sum(low * low + high * high, 0) / (2 * HALF) + eps)
-            first = low * scale * tl.load(factor, mask=inside, other=0.0).to(tl.float32)
-            second = high * scale * tl.load(factor + HALF, mask=inside, other=0.0).to(tl.float32)
-        table = position * 2 * HALF + column
-        c = tl.load(cos + table, mask=used, other=0.0)
-        s = tl.load(sin + table + HALF, mask=used, other=0.0)
-        low = first * c - second * s
-        high = second * c + first * s
-        tl.store(start, low.to(qkv.dtype.element_ty), mask=used)
-        tl.store(start + HALF, high.to(qkv.dtype.element_ty), mask=used)
-    if head >= heads:
-        kind = (head - heads) // kv_heads
-        place = kv + kind.to(tl.int64) * kind_stride + tl.load(slots + token) * slot_stride
-        place += ((head - heads) % kv_heads) * head_stride + position * 2 * HALF + column
-        tl.store(place, low.to(kv.dtype.element_ty), mask=used)
-        tl.store(place + HALF, high.to(kv.dtype.element_ty), mask=used)
-        if BIAS:  # attention of prompts reads v from qkv too
-            tl.store(start, low.to(qkv.dtype.element_ty), mask=used)
-            tl.store(start + HALF, high.to(qkv.dtype.element_ty), mask=used)
+    first, second = low, high
+    if NORM:
+        factor = norm + tl.where(head < heads, 0, 2 * HALF) + column
+        scale = tl.rsqrt(tl.sum(low * low + high * high, 1) / (2 * HALF) + eps)[:, None]
+        first = low * scale * tl.load(factor, mask=inside, other=0.0).to(tl.float32)
+        second = high * scale * tl.load(factor + HALF, mask=inside, other=0.0).to(tl.float32)
+    table, there = position * 2 * HALF + column, (column < HALF) & (position >= 0)
+    c = tl.load(cos + table, mask=there, other=0.0)
+    s = tl.load(sin + table + HALF, mask=there, other=0.0)
+    turned = head < heads + kv_heads
+    low, high = (
+        tl.where(turned, first * c - second * s, low),
+        tl.where(turned, second * c + first * s, high),
+    )
+    # Attention of prompts reads v from qkv too.
+    changed = used if BIAS else used & turned
+    tl.store(start, low.to(qkv.dtype.element_ty), mask=changed)
+    tl.store(start + HALF, high.to(qkv.dtype.element_ty), mask=changed)
+    kind = (head - heads) // kv_heads
+    place = kv + kind.to(tl.int64) * kind_stride + tl.load(slots + token) * slot_stride
+    place += ((head - heads) % kv_heads) * head_stride + position * 2 * HALF + column
+    cached = used & (head >= heads)
+    tl.store(place, low.to(kv.dtype.element_ty), mask=cached)
+    tl.store(place + HALF, high.to(kv.dtype.element_ty), mask=cached)
 
 
 @triton.jit(do_not_specialize=["window"])
@@ -110,14 +113,15 @@ def attend_part(
     positions,
     partial,
     weights,
+    out,
     scale,
     window,
     heads,
-    parts,
     row_stride,
     kind_stride,
     slot_stride,
     head_stride,
+    PARTS: tl.constexpr,
     SPAN: tl.constexpr,
     GROUP: tl.constexpr,
     MEMBERS: tl.constexpr,
@@ -128,7 +132,7 @@ def attend_part(
     """Attend with MEMBERS queries of a key head's GROUP, one after another, to a span of the
     context; one program per row, MEMBERS heads and span. A span beyond the row's position gets
     weight zero, and so do a span before its ``window`` and every span of a row at a position below
-    zero."""
+    zero. Of several PARTS, the sums are stored; of one, their quotient in ``out``."""
     row, lane, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     kv_head = lane * MEMBERS // GROUP
     length = tl.load(positions + row).to(tl.int32) + 1
@@ -158,10 +162,15 @@ def attend_part(
             total = total * shrink + tl.sum(weight, 0)
             summed = summed * shrink + tl.sum(weight[:, None] * value, 0)
             highest = new
-        index = (row * heads + head) * parts + part
-        tl.store(partial + index * HEAD_DIM + column, summed, mask=inside)
-        tl.store(weights + index * 2, highest)
-        tl.store(weights + index * 2 + 1, total)
+        index = (row * heads + head) * PARTS + part
+        if PARTS == 1:
+            value = summed / tl.maximum(total, 1e-30)
+            at = out + index * HEAD_DIM + column
+            tl.store(at, value.to(out.dtype.element_ty), mask=inside)
+        else:
+            tl.store(partial + index * HEAD_DIM + column, summed, mask=inside)
+            tl.store(weights + index * 2, highest)
+            tl.store(weights + index * 2 + 1, total)
 
 
 @triton.jit

@@ -1,5 +1,5 @@
-"""The operations of ``ops`` as one Triton launch each (attention of steps: two), but attention of
-prompts, which torch has."""
+"""The operations of ``ops`` as one Triton launch each (attention of few rows: two), but attention
+of prompts, which torch has."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .row_kernels import row_product
 from .triton_lora import add_lora, inner_block, power_of_two, shrink_rows, span_constants
 
 ATTENTION_BLOCK = 64
+ROTATED_HEADS = 8
 WANTED_PROGRAMS = 264  # two per multiprocessor of an H100
 NO_WINDOW = 1 << 30  # positions
 LARGEST_HEAD = 256  # of FlashAttention, which takes multiples of 8
@@ -83,7 +84,7 @@ class TritonOps(TorchOps):
         extras: HeadWeights = PLAIN_HEADS,
     ) -> None:
         tokens, heads, head_dim = qkv.shape
-        kernels.rotate_and_store[(tokens, heads)](
+        kernels.rotate_and_store[(tokens, -(-heads // ROTATED_HEADS))](
             qkv,
             cos,
             sin,
@@ -103,6 +104,7 @@ class TritonOps(TorchOps):
             NORM=extras.norm is not None,
             HALF=head_dim // 2,
             BLOCK=power_of_two(head_dim // 2),
+            HEADS=ROTATED_HEADS,
             num_warps=1,
         )
 
@@ -114,9 +116,11 @@ class TritonOps(TorchOps):
         parts = -(-WANTED_PROGRAMS // (rows * kv_heads))
         span = max(1, -(-tokens // (parts * ATTENTION_BLOCK))) * ATTENTION_BLOCK
         parts = -(-tokens // span)
-        partial = q.new_empty(rows, heads, parts, head_dim, dtype=torch.float32)
-        weights = q.new_empty(rows, heads, parts, 2, dtype=torch.float32)
         out = q.new_empty(rows, heads * head_dim)
+        partial = weights = out
+        if parts > 1:
+            partial = q.new_empty(rows, heads, parts, head_dim, dtype=torch.float32)
+            weights = q.new_empty(rows, heads, parts, 2, dtype=torch.float32)
         group, block = heads // kv_heads, power_of_two(head_dim)
         # The heads of a group share reads of keys and values where there are enough programs.
         members = group if rows * kv_heads * parts >= WANTED_PROGRAMS else 1
@@ -126,22 +130,25 @@ class TritonOps(TorchOps):
             positions,
             partial,
             weights,
+            out,
             head_dim**-0.5,
             NO_WINDOW if window is None else window,
             heads,
-            parts,
             q.stride(0),
             kv.stride(0),
             kv.stride(1),
             kv.stride(2),
+            PARTS=parts,
             SPAN=span,
             GROUP=group,
             MEMBERS=members,
             HEAD_DIM=head_dim,
             BLOCK_D=block,
             BLOCK_T=ATTENTION_BLOCK,
-            num_warps=4,
+            num_warps=2,
         )
+        if parts == 1:
+            return out
         kernels.attend_sum[(rows, heads)](
             partial,
             weights,

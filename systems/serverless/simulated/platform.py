@@ -43,8 +43,9 @@ _CALLER = "the harness"
 
 class Platform(PlatformBase):
     """One controller in virtual time. ``latency``: latency models by group; ``timeout_ns``: when a
-    waiting request fails; ``piece_tokens`` and ``regime`` as in :class:`Worker`; ``ended`` is
-    called when a request has ended. ``caller_limits``: of the only caller."""
+    waiting request fails; ``piece_tokens`` and ``regime`` as in :class:`Worker`; ``mixed_passes``:
+    whether engines that have them use them; ``ended`` is called when a request has ended.
+    ``caller_limits``: of the only caller."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Platform(PlatformBase):
         timeout_ns: int,
         prewarmed: int = 0,
         piece_tokens: int | None = None,
+        mixed_passes: bool = False,
         regime: Regime = CONTINUOUS,
         adapter_tier_bytes: int = 1 << 62,
         trace_decisions: bool = False,
@@ -69,6 +71,7 @@ class Platform(PlatformBase):
         self._told_of_end = ended
         self._caller = Limiter("caller", caller_limits)
         self._piece_tokens, self._regime = piece_tokens, regime
+        self._mixed_passes = mixed_passes
         self._back_to_back = policies.back_to_back
         self._timeouts = Timeouts(clock, timeout_ns, self._time_out)
         resources, draws = hardware(cluster.devices, clock, profile), Draws(profile.draw_key)
@@ -174,6 +177,7 @@ class Platform(PlatformBase):
             self._regime,
             begun=partial(self._begun, instance),
             back_to_back=self._back_to_back,
+            mixes=self._mixed_passes and self.machine.latency[group.id].mixes,
         )
 
     def _run_batch(self, action: act.RunBatch) -> None:

@@ -120,6 +120,7 @@ def simulate(
         timeout_ns=timeout_ns,
         prewarmed=options.prewarmed if policies.forks and kind == "cuda" else 0,
         piece_tokens=_piece_tokens(options, profile),
+        mixed_passes=options.mixed_passes,
         regime=regime,
         adapter_tier_bytes=options.adapter_tier_bytes,
         trace_decisions=options.trace_decisions,

@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 
+from systems.engine.cuda.buckets import PATIENCE
 from systems.models.sizes import model_size
 from systems.simulation.clock import Clock, Shared
 from systems.simulation.latency_model import LatencyModel
 from systems.simulation.number import Number
+from systems.simulation.preparer import Preparer
 from systems.simulation.profile import load_profile
+from systems.simulation.shapes import Shapes
 from systems.simulation.work import Prefill, Work
 from systems.simulation.worker import Worker
 
 SIZE = model_size("llama2-7b", "float16", 16, "cuda")
 MODEL = LatencyModel(load_profile("l40s"), SIZE)
+H200 = LatencyModel(load_profile("h200"), SIZE)
 
 
 def both(piece_tokens: int | None) -> tuple[Work, Work, dict[int, int]]:
@@ -73,6 +77,51 @@ def test_a_batch_that_comes_in_answer_to_another_begins_before_a_decode_step_but
     clock.run()
     waits = [later.prefill_ns - earlier.first_ns for earlier, later in pairwise(works)]
     assert waits == pytest.approx([MODEL.step_ns(n) if n else 0 for n in steps], abs=2)
+
+
+def beside(*, mixes: bool, shapes: Shapes | None = None) -> tuple[Work, Work]:
+    """On an H200, run a request of 20 tokens and, after its second, one with a prompt of 400."""
+    clock = Clock()
+    device = Shared(clock, 1)
+    worker = Worker(clock, device, H200, lambda *_: None, lambda _: None, 512, mixes=mixes)
+    if shapes is not None:
+        worker.preparer = Preparer(clock, device, shapes)
+    running, late = Work(0, 128, 20), Work(1, 400, 4)
+    worker.run(0, [running])
+    clock.at(round(alone_ns(128) + 1.5 * H200.step_ns(1)), lambda: worker.run(1, [late]))
+    clock.run()
+    return running, late
+
+
+def alone_ns(tokens: int) -> float:
+    return H200.batch_ns([tokens])
+
+
+def test_a_mixed_pass_takes_less_than_a_pass_and_a_step_and_counts_as_both() -> None:
+    (running, late), (apart, alone) = beside(mixes=True), beside(mixes=False)
+    saved_ns = H200.mixed_saved_ns(512)  # eight tiles
+    assert saved_ns == pytest.approx(2.35e6, rel=0.01)
+    step_ns = H200.step_ns(1, context=131)
+    assert late.first_ns - late.prefill_ns == pytest.approx(
+        alone_ns(400) + step_ns - saved_ns, abs=4
+    )
+    assert alone.first_ns - alone.prefill_ns == pytest.approx(alone_ns(400), abs=4)
+    assert apart.last_ns - running.last_ns == pytest.approx(saved_ns, rel=0.02), "no token more"
+
+
+def test_a_mixed_pass_of_a_shape_that_never_ran_is_put_off() -> None:
+    graphs = H200.profile.graphs
+    assert graphs is not None
+    ready, *fresh = (Shapes(graphs, 8, 512) for _ in range(4))
+    ready.prepared(ready.unprepared)
+    assert beside(mixes=True, shapes=ready)[1].first_ns == beside(mixes=True)[1].first_ns
+    late, apart = (
+        beside(mixes=mixes, shapes=shapes)[1]
+        for mixes, shapes in zip((True, False), fresh, strict=False)
+    )
+    assert late.first_ns == apart.first_ns
+    assert [fresh[2].mixed_ns(1, 512) for _ in range(PATIENCE)] == [None] * PATIENCE
+    assert fresh[2].mixed_ns(1, 512) == pytest.approx(graphs.first_s.value * 1e9)
 
 
 def test_more_of_a_batch_is_computed_with_it_until_it_begins() -> None:

@@ -46,6 +46,21 @@ def test_a_mixed_batch_says_what_each_function_says_alone(
     assert answers == dict(enumerate(alone))
 
 
+def test_in_a_mixed_pass_each_row_and_tile_has_its_own_adapter(
+    shared: CudaMultiEngine, make_engine: MakeEngine
+) -> None:
+    batch = prompts((3, 17, 64, 65, 100))
+    answers: dict[int, list[int]] = {}
+    asked = [request(n, prompt, 8, adapter=NAMES[n]) for n, prompt in enumerate(batch)]
+    collect(answers, shared.prefill(asked[:3]))
+    shared.begin(asked[3:])
+    for events in shared.mix({0, 1, 2}) or pytest.fail("no mixed pass"):
+        collect(answers, events)
+    drain(shared, answers)
+    alone = [answer(make_engine(name), [batch[n]], 8)[0] for n, name in enumerate(NAMES)]
+    assert answers == dict(enumerate(alone))
+
+
 def test_merged_and_unmerged_say_the_same(shared: CudaMultiEngine, make_engine: MakeEngine) -> None:
     (prompt,) = prompts((24,))
     for name in ("f0", "f2"):

@@ -82,12 +82,16 @@ SECOND = [asked(SHORT), asked(LONG), RunBatch(1, (SHORT, LONG))]
 def serve(engine: Batching, polls: Sequence[Sequence[Message]]) -> list[Any]:
     """Serve until the script ends; return what the instance sent, up to a last token."""
     channel = Polls(polls)
+    serve_on(channel, engine)
+    return channel.sent
+
+
+def serve_on(channel: Polls, engine: Batching) -> None:
     instance = Instance(channel)  # type: ignore[arg-type]
     instance.artifacts.engine = engine
     instance.run()
     for number in (*engine.running, *engine.prefilling):
         engine.cancel(number)
-    return channel.sent
 
 
 def ids(message: Prefilled | Decoded) -> set[int]:
@@ -151,10 +155,12 @@ def test_running_requests_get_their_tokens_in_the_passes_over_prompts(mixing: Cu
 
 
 def test_beside_running_requests_batches_go_on_back_to_back(mixing: CudaEngine) -> None:
-    """Each pass over prompts has their tokens, so no decode step is owed between two batches."""
+    """Each pass over prompts has their tokens, so a decode step waits for another batch after each,
+    and none is owed between two."""
     first, *later = [alone(number, back_to_back=True) for number in (LONG, RUNNING, SHORT)]
-    sent = serve(mixing, [first, [], *later, *[[]] * 6])
-    assert [(type(each), ids(each)) for each in sent[:7]] == [
+    channel = Polls([first, [], *later, *[[]] * 6])
+    serve_on(channel, mixing)
+    assert [(type(each), ids(each)) for each in channel.sent[:7]] == [
         (Prefilled, {LONG}),
         (Decoded, {LONG}),
         (Prefilled, {RUNNING}),
@@ -163,6 +169,8 @@ def test_beside_running_requests_batches_go_on_back_to_back(mixing: CudaEngine) 
         (Decoded, {LONG, RUNNING}),
         (Decoded, {LONG, RUNNING, SHORT}),
     ]
+    wanted = [ANSWER_MS, ANSWER_MS, 0, ANSWER_MS]
+    assert channel.waits[7:11] == wanted, "for both messages of the third batch, and for a fourth"
 
 
 def test_what_is_paused_gets_no_token_beside_prompts(mixing: CudaEngine) -> None:
@@ -207,10 +215,7 @@ def test_where_batches_are_not_back_to_back_each_waits_for_a_decode_step(engine:
 
 def test_only_a_batch_is_waited_for_and_for_no_longer_than_its_answer_takes(engine: Engine) -> None:
     channel = Polls([alone(RUNNING, back_to_back=True), *[[]] * 6])
-    instance = Instance(channel)  # type: ignore[arg-type]
-    instance.artifacts.engine = engine
-    instance.run()
-    engine.cancel(RUNNING)
+    serve_on(channel, engine)
     assert channel.waits[:3] == [None, 0, 0], "until a request comes"
     assert channel.waits[3:6] == [ANSWER_MS, 0, 0], "then once"
 

@@ -279,7 +279,8 @@ def test_prompts_are_computed_in_pieces_where_a_number_is_given() -> None:
     load = arrivals([("f0", 0), ("f1", 5), ("f0", 10), ("f1", 10.02)], 32)
     prefill = {}
     for pieces in ("auto", 64):
-        late = run(load, options={"prompt_piece_tokens": pieces}).platform.calls[3].work
+        options = {"prompt_piece_tokens": pieces, "mixed_passes": False}
+        late = run(load, options=options).platform.calls[3].work
         prefill[pieces] = late.first_ns - late.prefill_ns
     assert prefill["auto"] == pytest.approx(MODEL.prefill_ns(1, 128), abs=2)
     expected = 2 * MODEL.prefill_ns(1, 64) + MODEL.step_ns(1, context=130)
