@@ -16,7 +16,7 @@ from . import card_cells, card_settings
 from .beside import batches_beside, beside_copies, host_rows, share_of_start, waits_of_kernels
 from .card_cells import DTYPE, CardCells, Probed
 from .card_grouped import grouped
-from .card_passes import Passes, passes
+from .card_passes import Passes, mixed_saved, passes
 from .card_probes import LONG, SHORT
 from .card_starts import first_calls
 from .card_steps import Decoding, decoding, steps
@@ -79,6 +79,7 @@ def _numbers(cells: CardCells, size: ModelSize) -> dict[str, Found]:
     }
     numbers |= _beside(shared, sent, alone, numbers["kernels_s"])
     numbers |= _taken(cells.taken)
+    numbers |= _mixed(cells.taken, of_prompts, alone, size.parameters / 1e9)
     many, fork_s = cells.grouped, numbers["fork_s"]
     of_many = grouped(many.frames(), many.script, size, alone, fork_s)
     numbers |= _table(f"grouped.{DTYPE}", of_many) | _server(cells.server)
@@ -152,6 +153,17 @@ def _taken(sent: Probed) -> dict[str, Found]:
         **_table("takeover_beside", beside),
         **_table("preparation_beside", preparation),
     }
+
+
+def _mixed(sent: Probed, of_prompts: Passes, alone: Decoding, gparams: float) -> dict[str, Found]:
+    parts = sent.of("running"), sent.of("mixed")
+    saved = mixed_saved(sent.frames(), *parts, of_prompts, alone)
+    told = (
+        "passes over prompts beside a request that decodes, by tokens, lower quartiles, less than"
+        f" those and its steps apart, over {gparams:.4g}e9 parameters"
+    )
+    points = tuple((tokens, seconds / gparams) for tokens, seconds in saved)
+    return {"mixed_saved_s_per_gparam": Found(points, told)}
 
 
 def _kept(number: Number | None) -> Found:

@@ -23,6 +23,8 @@ LIMITS = {"max_batch_size": max(probes.ROWS), "max_context_tokens": 512}
 KEPT_S = 240.0
 """A keep-alive that is longer than any cell."""
 READY = {"template_at_deployment": True}
+APART = {"mixed_passes": False}
+"""So that each pass over prompts, and each step, shows its own time."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Probed:
 @dataclass(frozen=True)
 class CardCells:
     """``shared``: instances of functions; ``private``: of a system that shares nothing; ``taken``:
-    prewarmed processes; ``parked``: with a short keep-alive; ``grouped``: an instance of many
-    functions; ``server``: one that measures merging itself."""
+    prewarmed processes, and mixed passes; ``parked``: with a short keep-alive; ``grouped``: an
+    instance of many functions; ``server``: one that measures merging itself."""
 
     shared: Probed
     private: Probed
@@ -67,9 +69,14 @@ def run(probe: Probe) -> CardCells:
     """Run all cells before the tables of any are read, so that all records are there even if one
     cannot be used."""
     prewarmed = {"backbones_at_deployment": True, "prewarmed": 1}
-    places = {**READY, "adapter_places": probes.PLACES, "shared_batch_size": max(probes.ROWS)}
+    places = {
+        **READY,
+        **APART,
+        "adapter_places": probes.PLACES,
+        "shared_batch_size": max(probes.ROWS),
+    }
     return CardCells(
-        _probed(probe, probes.shared(), _ours(READY)),
+        _probed(probe, probes.shared(), _ours({**READY, **APART})),
         _probed(probe, probes.private(), {"name": "serverless-llm"}, keep_alive_s=2),
         _probed(probe, probes.takeovers(), _ours(prewarmed)),
         _probed(probe, probes.pauses(), _ours(READY), keep_alive_s=1),

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from systems.engine.cuda.buckets import TILE, tile_bucket, tiles_of
 
 from .batch_fit import least_squares
 from .found import Found, Points, undisturbed
 from .frames import Frames, StageSpan
+
+if TYPE_CHECKING:
+    from .card_steps import Decoding
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,25 @@ def passes(frames: Frames, alone: Sequence[int], two: Sequence[int]) -> Passes:
                 prompts[tokens] = count
     points = ((tokens, undisturbed(each)) for tokens, each in sorted(found.items()))
     return Passes(tuple(points), prompts)
+
+
+def mixed_saved(
+    frames: Frames, running: Sequence[int], prompts: Sequence[int], apart: Passes, alone: Decoding
+) -> Points:
+    """Return what a pass over each of ``prompts`` took less than it and a step apart do, in s by
+    tokens: it also computed a token of the one of ``running`` that decoded meanwhile."""
+    pass_s, found = dict(apart.points), defaultdict[float, list[float]](list)
+    decodes = frames.stage("decode", running)
+    for span in frames.stage("prefill", prompts):
+        tokens = float(tile_bucket(tiles_of(span.prompt_tokens)) * TILE)
+        for beside in decodes:
+            if beside.start_ns < span.start_ns and span.end_ns < beside.end_ns:
+                step_s = alone.step_s(1, beside.cached_at(span.start_ns))
+                found[tokens].append(span.seconds - step_s)
+    return tuple(
+        (tokens, max(pass_s[tokens] - undisturbed(each), 0.0))
+        for tokens, each in sorted(found.items())
+    )
 
 
 def _batches(spans: Sequence[StageSpan]) -> Iterable[Sequence[StageSpan]]:

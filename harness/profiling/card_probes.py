@@ -118,7 +118,8 @@ def starts_beside(script: Script) -> None:
 
 
 def takeovers() -> Script:
-    """Calls that a prewarmed process takes over, alone and beside one that decodes."""
+    """Calls that a prewarmed process takes over, alone and beside one that decodes; then mixed
+    passes."""
     script = Script()
     script.send("first", MAIN, SHORT, 2)
     script.wait(5.0)
@@ -130,7 +131,19 @@ def takeovers() -> Script:
         script.wait(0.3)
         script.send("beside", function, SHORT, 2)
         script.wait(7.0)
+    mixed(script)
     return script
+
+
+def mixed(script: Script) -> None:
+    """Prompts that come one at a time beside one request that decodes."""
+    for _ in range(ROUNDS):
+        script.send("running", MAIN, SHORT, OVER_OUTPUT)
+        script.wait(0.3)
+        for prompt in PROMPTS:
+            script.send("mixed", MAIN, prompt, 1)
+            script.wait(0.25)
+        script.wait(3.0)
 
 
 def pauses() -> Script:

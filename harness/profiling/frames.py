@@ -47,6 +47,11 @@ class StageSpan(NamedTuple):
         """The tokens that the request has cached while it decodes, on average."""
         return self.prompt_tokens + self.output_tokens / 2
 
+    def cached_at(self, at_ns: int) -> float:
+        """Return the tokens that the request has cached at a time while it decodes."""
+        done = (at_ns - self.start_ns) / (self.end_ns - self.start_ns)
+        return self.prompt_tokens + 1 + done * (self.output_tokens - 1)
+
     @property
     def steps(self) -> int:
         """The steps of decoding, without those in which the machine was held up."""

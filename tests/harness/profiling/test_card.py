@@ -44,6 +44,7 @@ CHANGED = {
     "tier_bytes_per_s": 0.7, "private_bytes_per_s": 0.6,
     "adapter_bytes_per_s": 0.3, "request_s": 2.0, "response_s": 1.5, "decode_bytes_per_s": 1.2,
     "prefill_pass_s_per_gparam": 0.7, "decode_rows_s": 1.2,
+    "mixed_saved_s_per_gparam": 0.6,
     "graphs.first_s": 1.5, "graphs.capture_s": 1.4, "graphs.prepare_s": 1.3,
     "batches_beside.waits": 0.9, "starts_beside.waits": 0.7, "starts_beside.share": 2.0,
     "grouped.float16.adapter_share": 1.5, "grouped.float16.parse_s": 1.7,
