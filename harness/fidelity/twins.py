@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 RENAMED_OPTIONS = {"spares": "prewarmed"}
 """Options of earlier live runs → their names today."""
+LATER_OPTIONS = {"mixed_passes": False}
+"""Options of serverless systems that live runs did not have before → what these did."""
 
 
 def simulate(live: Run, profile: str, folder: Path, progress: Progress) -> list[Cell]:
@@ -42,9 +45,11 @@ def twin_of(live: Run, profile: str) -> Experiment:
     content = dict(live.experiment)
     if content["deployment"].get("cluster"):
         raise HarnessError(f"{live.id}: a run on a cluster cannot be simulated")
-    there = {cell.system for cell in live.cells()}
+    there: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in live.cells():
+        there[cell.system].append(cell)
     systems = [
-        {**each, "options": _today(each["options"])}
+        {**each, "options": _today(each, there[each.get("label", each["name"])])}
         for each in content["systems"]
         if each.get("label", each["name"]) in there and is_simulable(each["name"])
     ]
@@ -54,8 +59,21 @@ def twin_of(live: Run, profile: str) -> Experiment:
     return Experiment.model_validate({**content, **changes})
 
 
-def _today(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {RENAMED_OPTIONS.get(name, name): value for name, value in options.items()}
+def _today(system: Mapping[str, Any], cells: Iterable[Cell]) -> dict[str, Any]:
+    """Return the options of ``system`` today with which it does what it did in ``cells``, or in the
+    oldest of them."""
+    from systems.registry import system_class
+
+    later: dict[str, Any] = {}
+    if system_class(system["name"]).kind == "serverless":
+        known = [cell.manifest.system["options"].keys() for cell in cells]
+        later = {
+            name: value
+            for name, value in LATER_OPTIONS.items()
+            if any(name not in each for each in known)
+        }
+    given = {RENAMED_OPTIONS.get(name, name): value for name, value in system["options"].items()}
+    return {**later, **given}
 
 
 def _check_schedules(live: Run, simulated: Iterable[Cell]) -> None:

@@ -42,6 +42,13 @@ def test_options_have_their_names_of_today_and_live_only_systems_are_left_out() 
     assert all("spares" not in each.options for each in twin.systems)
 
 
+def test_what_live_runs_did_before_an_option_is_simulated_with_it(simulated: Run) -> None:
+    assert {
+        each.options.get("mixed_passes") for each in twin_of(open_run(RECORD), "h100").systems
+    } == {False}
+    assert "mixed_passes" not in twin_of(simulated, "h100").systems[0].options
+
+
 def changed(**changes: Any) -> Run:
     return Run(RECORD, {**open_run(RECORD).experiment, **changes})
 
