@@ -29,7 +29,8 @@ _NS = 1e9
 
 class Shapes:
     """Of one engine. ``first_prompt_s``: additional time of the first prompt of its process, if
-    preparation did not come before; None: a prompt ran there already."""
+    preparation did not come before; None: a prompt ran there already. ``mixed``: whether it has
+    mixed passes."""
 
     def __init__(
         self,
@@ -37,13 +38,15 @@ class Shapes:
         max_batch_size: int,
         max_context_tokens: int,
         first_prompt_s: float | None = None,
+        *,
+        mixed: bool = True,
     ) -> None:
         self._numbers, self._first_prompt_s = numbers, first_prompt_s
         self._capacity = prompt_bucket(max_context_tokens)
         self._max_batch_size = max_batch_size
         self._missed: Counter[Hashable] = Counter()
         self._runs: Counter[Hashable] = Counter()
-        self._unprepared = deque(_preparations(max_batch_size, max_context_tokens))
+        self._unprepared = deque(_preparations(max_batch_size, max_context_tokens, mixed=mixed))
         self.prepared(1)  # the kernels artifact includes the first call
 
     @property
@@ -104,7 +107,9 @@ class Shapes:
         return (first_s or numbers.first_s.value) * _NS
 
 
-def _preparations(max_batch_size: int, max_context_tokens: int) -> Iterator[Hashable]:
+def _preparations(
+    max_batch_size: int, max_context_tokens: int, *, mixed: bool
+) -> Iterator[Hashable]:
     """Yield the shape of each call of preparation, in the order of ``engine/cuda/engine.py``."""
     longest = min(max_context_tokens - 1, LONGEST_PIECE)
     alone = tile_buckets(longest)
@@ -114,7 +119,7 @@ def _preparations(max_batch_size: int, max_context_tokens: int) -> Iterator[Hash
         for context in context_buckets(prompt_bucket(max_context_tokens)):
             yield from [("steps", rows, context)] * TWICE
     beside = tile_buckets(min(LONGEST_PIECE, (max_batch_size - 1) * tiles_of(longest) * TILE))
-    for rows in mixed_rows(max_batch_size):
+    for rows in mixed_rows(max_batch_size) if mixed else ():
         for tiles in beside:
             yield from [("mixed", rows, tiles * TILE)] * TWICE
     yield from _prompt_preparations(each for each in together if each not in alone)

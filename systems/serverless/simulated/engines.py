@@ -25,9 +25,11 @@ class Engines:
         profile: Profile,
         hardware: Mapping[str, Hardware],
         cluster: ClusterSpec,
+        *,
+        mixed: bool,
     ) -> None:
         self._clock, self._profile, self._hardware = clock, profile, hardware
-        self._cluster = cluster
+        self._cluster, self._mixed = cluster, mixed
         self._preparing: dict[str, list[Preparer]] = defaultdict(list)
         self._busy: set[str] = set()
 
@@ -46,7 +48,7 @@ class Engines:
             return None
         first_s = profile.first_batch_s.value if new_process else None
         context = self._cluster.settings.max_context_tokens
-        shapes = Shapes(numbers, group.batch_limit, context, first_s)
+        shapes = Shapes(numbers, group.batch_limit, context, first_s, mixed=self._mixed)
         preparer = Preparer(self._clock, self._hardware[device].preparation, shapes)
         preparer.allow(device not in self._busy)
         self._preparing[device].append(preparer)

@@ -78,7 +78,7 @@ class Platform(PlatformBase):
         self.machine = machine = Machine(
             cluster, profile, latency, clock, draws, resources, self.post
         )
-        self._engines = engines = Engines(clock, profile, resources, cluster)
+        self._engines = engines = Engines(clock, profile, resources, cluster, mixed=mixed_passes)
         self._prewarmed = pool = PrewarmedProcesses(
             prewarmed, clock, profile, draws, resources, engines.prewarmed, self.post
         )

@@ -71,7 +71,7 @@ def test_prompt_shapes_are_prepared_in_the_order_of_the_engine(limits: tuple[int
     expected = [[each[0] for each in shapes for _ in range(TWICE)] for shapes in engine]
     found = [
         [tokens for _, tokens in calls]
-        for kind, calls in groupby(_preparations(*limits), itemgetter(0))
+        for kind, calls in groupby(_preparations(*limits, mixed=True), itemgetter(0))
         if kind == "prompts"
     ]
     assert found == [each for each in expected if each], "before the steps and after"

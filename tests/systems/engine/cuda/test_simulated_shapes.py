@@ -11,14 +11,16 @@ from systems.simulation.profile import load_profile
 from systems.simulation.shapes import Shapes
 
 
-@pytest.mark.parametrize(("batch", "context"), [(4, 300), (8, 512), (32, 512)])
+@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize(("batch", "context"), [(4, 300), (8, 512), (32, 512), (1, 64)])
 def test_the_calls_of_preparation_are_those_of_the_engine(
-    backbone: tuple[BackboneLayout, BackboneWeights], batch: int, context: int
+    backbone: tuple[BackboneLayout, BackboneWeights], batch: int, context: int, mixed: bool
 ) -> None:
     layout, weights = backbone
     engine = CudaEngine(
-        layout.config, weights, None, max_batch_size=batch, max_context_tokens=context
+        layout.config, weights, None, max_batch_size=batch, max_context_tokens=context, mixed=mixed
     )
     numbers = load_profile("h100").graphs
     assert numbers is not None
-    assert Shapes(numbers, batch, context).unprepared == engine.unprepared - 1, "the first is made"
+    simulated = Shapes(numbers, batch, context, mixed=mixed)
+    assert simulated.unprepared == engine.unprepared - 1, "the first is made"
