@@ -66,24 +66,27 @@ def measured(made: CudaCrossEngine, running: int, lengths: tuple[int, ...]) -> d
             assert not made.prefilling
             for each in joining:
                 made.cancel(each.request_id)
-    return {kind: statistics.median(times) for kind, times in found.items()}
+    times = {kind: statistics.median(each) for kind, each in found.items()}
+    apart = times["pass"] + times["step"]
+    return {**times, "apart": apart, "saved": apart - times["mixed"]}
 
 
 def main() -> None:
     torch.manual_seed(0)
-    made, rows = engine(), []
+    made = engine()
+    found: dict[int, dict[int, dict[str, float]]] = {tiles: {} for tiles in PROMPTS}
     for running in ROWS:
         made.prefill(requests(0, (120,) * running))
         for tiles, lengths in PROMPTS.items():
-            times = measured(made, running, lengths)
-            saved = times["pass"] + times["step"] - times["mixed"]
-            rows.append({"running": running, "tiles": tiles, **times, "saved": saved})
-            print(*(f"{name} {value:6.2f}" for name, value in rows[-1].items()), sep="  ")
+            times = found[tiles][running] = measured(made, running, lengths)
+            shown = "  ".join(f"{name} {value:6.2f}" for name, value in times.items())
+            print(f"{running:4} running, {tiles} tiles: {shown}")
         for number in range(running):
             made.cancel(number)
     if len(sys.argv) > 1:
         about = {"card": torch.cuda.get_device_name(), "torch": torch.__version__}
-        Path(sys.argv[1]).write_text(json.dumps({**about, "ms": rows}, indent=1), encoding="utf-8")
+        text = json.dumps({**about, "by_tiles": found}, indent=1)
+        Path(sys.argv[1]).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
