@@ -6,7 +6,9 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,36 +95,36 @@ def _stop(running: Running) -> None:
     assert not psutil.wait_procs(family, timeout=30)[1], "a process outlived its system"
 
 
+@contextmanager
+def deployed(name: str, deployment: Deployment) -> Iterator[Running]:
+    """Have a system deployed."""
+    system = system_class(name)()
+    running = Running(system, system.deploy(deployment))
+    yield running
+    _stop(running)
+
+
 @pytest.fixture
 def deploy(deployment: Deployment) -> Iterator[Callable[..., Running]]:
     """Start a system for a single test."""
-    running: list[Running] = []
+    with ExitStack() as running:
 
-    def start(name: str = "serverless-lora", **changes: Any) -> Running:
-        system = system_class(name)()
-        endpoint = system.deploy(deployment.model_copy(update=changes))
-        running.append(Running(system, endpoint))
-        return running[-1]
+        def start(name: str = "serverless-lora", **changes: Any) -> Running:
+            return running.enter_context(deployed(name, deployment.model_copy(update=changes)))
 
-    yield start
-    for one in running:
-        _stop(one)
+        yield start
 
 
 @pytest.fixture(scope="module")
 def up(deployment: Deployment) -> Iterator[Callable[[str], Running]]:
     """A system that the tests of a module share, since none of them damages it."""
-    running: dict[str, Running] = {}
+    with ExitStack() as running:
 
-    def get(name: str = "serverless-lora") -> Running:
-        if name not in running:
-            system = system_class(name)()
-            running[name] = Running(system, system.deploy(deployment))
-        return running[name]
+        @cache
+        def get(name: str) -> Running:
+            return running.enter_context(deployed(name, deployment))
 
-    yield get
-    for one in running.values():
-        _stop(one)
+        yield lambda name="serverless-lora": get(name)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:

@@ -205,3 +205,24 @@ def test_bad_requests_get_openai_errors_and_harm_nothing(up: Up) -> None:
             assert (await running.ask(session, "f0"))["status"] == 200
 
     asyncio.run(misbehave())
+
+
+def test_a_request_that_is_cut_off_by_the_end_is_told_of(up: Up) -> None:
+    """The last of this module, since it ends the system."""
+    running = up()
+    body = {"model": "f0", "prompt": [5, 6], "max_tokens": 480, "ignore_eos": True, "stream": True}
+
+    async def leave() -> None:
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{running.url}/v1/completions", json=body) as response:
+                await response.content.readany()
+            for instance in running.instances():
+                instance.suspend()  # so that it cannot finish before the end
+            running.system.stop()
+
+    asyncio.run(leave())
+    system_trace = running.system.system_trace()
+    request, activity = system_trace.requests[-1], system_trace.activity[-1]
+    assert request.function_id == activity.function_id == "f0"
+    assert request.responded_ns is None
+    assert activity.end_ns > request.spans[-1].start_ns

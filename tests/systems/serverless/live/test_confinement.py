@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
 import msgspec
 import pytest
 
@@ -20,7 +18,7 @@ from systems.runtime import process
 from systems.runtime.channel import Channel
 from systems.runtime.messages import Failed
 from systems.runtime.roles import Role
-from systems.runtime.sandbox import confine, landlock, measures, users
+from systems.runtime.sandbox import confine, landlock, measures
 from systems.runtime.template_messages import Exited, Forked
 from systems.serverless.live import roles
 from systems.serverless.live.adapters import memory_file
@@ -36,7 +34,6 @@ from .attackers import (
     start_process,
 )
 from .attacks import FREE, INSTANCE, SECRET
-from .conftest import Running
 
 SILENT_MS = 30_000
 sees_less = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
@@ -322,42 +319,3 @@ def test_where_a_measure_cannot_be_taken_no_instance_runs(
     assert isinstance(received[0], Failed), "and never 'started'"
     assert "no core files" in received[0].reason
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
-
-
-def hard_limits(pid: int) -> dict[str, str]:
-    """Return what the kernel says of the limits of a process of any user (proc_pid_limits(5))."""
-    _, *rows = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
-    return {row[:26].strip(): row[26:].split()[1] for row in rows}
-
-
-@pytest.mark.live
-def test_what_the_manifest_says_is_in_force_in_each_instance(
-    deploy: Callable[..., Running],
-) -> None:
-    """Read from the kernel's data on the serving processes."""
-    running = deploy()
-
-    async def warm() -> None:
-        async with aiohttp.ClientSession() as session:
-            for name in ("f0", "f1"):
-                assert (await running.ask(session, name))["status"] == 200
-
-    asyncio.run(warm())
-    assert running.system.info().confinement == confine.names("cpu")
-    assert len(running.instances()) == 2
-    for instance in running.instances():
-        text = Path(f"/proc/{instance.pid}/status").read_text(encoding="utf-8")
-        status = dict(line.split(":\t", 1) for line in text.splitlines())
-        assert status["NoNewPrivs"] == "1"
-        assert status["Seccomp"] == "2", "SECCOMP_MODE_FILTER"
-        kept = 1 << 2 if users.available() else 0  # CAP_DAC_READ_SEARCH
-        assert all(int(status[name], 16) in (0, kept) for name in ("CapPrm", "CapEff", "CapInh"))
-        assert int(status["Uid"].split()[0]) in (os.getuid(), users.FIRST + instance.pid)
-        assert (int(status["CapEff"], 16) == 0) == (status["Uid"].split()[0] == str(os.getuid()))
-        limits = hard_limits(instance.pid)
-        assert int(limits["Max open files"]) <= measures.MAX_DESCRIPTORS
-        assert limits["Max core file size"] == "0"
-        assert limits["Max address space"] != "unlimited"
-        for standard in (1, 2):
-            printed = Path(f"/proc/{instance.pid}/fd/{standard}").readlink()
-            assert str(printed).startswith("pipe:"), "and no file that it could fill a disk with"

@@ -1,16 +1,15 @@
-"""A response's trace is in the journal before its last bytes; a cut-off response has one too."""
+"""A response's trace is in the journal before its last bytes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, StreamReader, web
+from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
@@ -19,8 +18,6 @@ from systems.interface import Deployment
 from systems.runtime.calls import Call, Failure, Tokens
 from systems.runtime.http.api import Api
 from systems.runtime.http.text import Text
-
-from .conftest import Running
 
 ANSWERS: dict[str, list[Tokens | Failure]] = {
     "whole": [Tokens((70,), None), Tokens((71,), "length")],
@@ -102,23 +99,3 @@ def test_evidence_is_kept_once_and_before_the_last_bytes_of_a_stream(
     assert [each for each in seen if each in ("kept", "never got there")] == ["kept"]
     last = [n for n, each in enumerate(seen) if "[DONE]" in each or '"error"' in each]
     assert all(seen.index("kept") < n for n in (*last, len(seen)))
-
-
-@pytest.mark.live
-def test_a_request_that_is_cut_off_by_the_end_is_told_of(deploy: Callable[..., Running]) -> None:
-    running = deploy()
-    body = {"model": "f0", "prompt": [5, 6], "max_tokens": 480, "ignore_eos": True, "stream": True}
-
-    async def leave() -> None:
-        async with ClientSession() as session:
-            async with session.post(f"{running.url}/v1/completions", json=body) as response:
-                await response.content.readany()
-            (instance,) = running.instances()
-            instance.suspend()  # so that it cannot finish before the end
-            running.system.stop()
-
-    asyncio.run(leave())
-    system_trace = running.system.system_trace()
-    (request,), (activity,) = system_trace.requests, system_trace.activity
-    assert request.responded_ns is None
-    assert activity.end_ns > request.spans[-1].start_ns

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from systems.models import ensure_adapters
 from systems.registry import system_class
 from systems.serverless.system import ServerlessSystem
 
-from .conftest import Running, looks_inside, wait_until
+from .conftest import Running, deployed, looks_inside, wait_until
 
 pytestmark = pytest.mark.live
 Deploy = Callable[..., Running]
@@ -87,34 +87,6 @@ def test_a_killed_template_takes_its_forks_and_is_started_again(up: Deploy) -> N
     assert asyncio.run(kill_template())["status"] == 200
 
 
-def test_a_gateway_whose_starter_is_going_removes_its_files(deploy: Deploy) -> None:
-    """The kernel closes the files of a killed process first, while it still is the parent."""
-    system = deploy().system
-    assert isinstance(system, ServerlessSystem)
-    assert system._live is not None
-    folder, gateway = system._live._journal.parent, system._live._gateway
-    assert gateway is not None
-    assert gateway.stdin is not None
-    assert folder.exists()
-    gateway.stdin.close()
-    gateway.wait(30)
-    assert not folder.exists()
-
-
-def test_nothing_outlives_a_gateway_that_is_killed(deploy: Deploy) -> None:
-    running = deploy()
-
-    async def warm() -> None:
-        async with aiohttp.ClientSession() as session:
-            await running.ask(session, "f0")
-
-    asyncio.run(warm())
-    family = running.processes()
-    assert len(family) == 2
-    os.kill(running.endpoint.pids[0], signal.SIGKILL)
-    wait_until(lambda: not any(process.is_running() for process in family))
-
-
 def _once(running: Running) -> Any:
     async def ask() -> Any:
         async with aiohttp.ClientSession() as session:
@@ -164,17 +136,42 @@ def _maps_backbone(process: psutil.Process) -> bool:
     return any("backbone" in each.path for each in process.memory_maps())
 
 
-def test_a_request_past_its_time_gets_an_error(deploy: Deploy, deployment: Deployment) -> None:
+@pytest.fixture(scope="module")
+def hasty(deployment: Deployment) -> Iterator[Running]:
+    """A system whose requests have no time."""
     limits = deployment.limits.model_copy(update={"request_timeout_s": 0.05})
-    running = deploy(limits=limits)
+    with deployed("serverless-lora", deployment.model_copy(update={"limits": limits})) as running:
+        yield running
 
-    async def once() -> Any:
-        async with aiohttp.ClientSession() as session:
-            return await running.ask(session, "f0")
 
-    answer = asyncio.run(once())
+def test_a_request_past_its_time_gets_an_error(hasty: Running) -> None:
+    answer = _once(hasty)
     assert answer["status"] == 504
     assert "request_timeout_s" in answer["error"]["message"]
+
+
+def test_a_gateway_whose_starter_is_going_removes_its_files(hasty: Running) -> None:
+    """The kernel closes the files of a killed process first, while it still is the parent."""
+    system = hasty.system
+    assert isinstance(system, ServerlessSystem)
+    assert system._live is not None
+    folder, gateway = system._live._journal.parent, system._live._gateway
+    assert gateway is not None
+    assert gateway.stdin is not None
+    assert folder.exists()
+    gateway.stdin.close()
+    gateway.wait(30)
+    assert not folder.exists()
+
+
+def test_nothing_outlives_a_gateway_that_is_killed(up: Deploy) -> None:
+    """The last of this module with the system that its tests share."""
+    running = up()
+    _once(running)
+    family = running.processes()
+    assert len(family) >= 2
+    os.kill(running.endpoint.pids[0], signal.SIGKILL)
+    wait_until(lambda: not any(process.is_running() for process in family))
 
 
 def test_what_cannot_be_served_is_refused_in_a_line_before_anything_starts(

@@ -1,4 +1,5 @@
-"""Processes that map the shared backbone cannot write to it, and it is in memory only once."""
+"""Processes that map the shared backbone cannot write to it, and it is in memory only once; the
+measures that confine them are in force."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ import pytest
 
 from systems.engine.checkpoint import plan_layout
 from systems.interface import MemoryOwner
+from systems.runtime.sandbox import confine, measures, users
 from systems.serverless.live.weights import store
 
 from .conftest import Running, looks_inside
@@ -93,19 +95,57 @@ def test_an_unsealed_backbone_is_not_mapped() -> None:
     os.close(fd)
 
 
+def hard_limits(pid: int) -> dict[str, str]:
+    """Return what the kernel says of the limits of a process of any user (proc_pid_limits(5))."""
+    _, *rows = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+    return {row[:26].strip(): row[26:].split()[1] for row in rows}
+
+
+def warm(up: Callable[..., Running]) -> Running:
+    """Return a system with instances of three functions."""
+    running = up()
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session:
+            for name in ("f0", "f1", "f2"):
+                assert (await running.ask(session, name))["status"] == 200
+
+    asyncio.run(ask())
+    return running
+
+
+@pytest.mark.live
+def test_what_the_manifest_says_is_in_force_in_each_instance(
+    up: Callable[..., Running],
+) -> None:
+    """Read from the kernel's data on the serving processes."""
+    running = warm(up)
+    assert running.system.info().confinement == confine.names("cpu")
+    assert len(running.instances()) == 3
+    for instance in running.instances():
+        text = Path(f"/proc/{instance.pid}/status").read_text(encoding="utf-8")
+        status = dict(line.split(":\t", 1) for line in text.splitlines())
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2", "SECCOMP_MODE_FILTER"
+        kept = 1 << 2 if users.available() else 0  # CAP_DAC_READ_SEARCH
+        assert all(int(status[name], 16) in (0, kept) for name in ("CapPrm", "CapEff", "CapInh"))
+        assert int(status["Uid"].split()[0]) in (os.getuid(), users.FIRST + instance.pid)
+        assert (int(status["CapEff"], 16) == 0) == (status["Uid"].split()[0] == str(os.getuid()))
+        limits = hard_limits(instance.pid)
+        assert int(limits["Max open files"]) <= measures.MAX_DESCRIPTORS
+        assert limits["Max core file size"] == "0"
+        assert limits["Max address space"] != "unlimited"
+        for standard in (1, 2):
+            printed = Path(f"/proc/{instance.pid}/fd/{standard}").readlink()
+            assert str(printed).startswith("pipe:"), "and no file that it could fill a disk with"
+
+
 @looks_inside
 @pytest.mark.live
 def test_instances_of_a_shared_backbone_map_the_same_pages(
     up: Callable[..., Running],
 ) -> None:
-    running = up()
-
-    async def warm() -> None:
-        async with aiohttp.ClientSession() as session:
-            for name in ("f0", "f1", "f2"):
-                await running.ask(session, name)
-
-    asyncio.run(warm())
+    running = warm(up)
     inodes = set()
     for process in running.instances():
         lines = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8").splitlines()
