@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,8 @@ from harness.records import Cell, open_run
 from harness.records.files import read_kept
 from harness.reference import studies
 from systems.simulation.profile import Number, load_profile, profile_names
+
+from .typed import typed
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,12 +205,12 @@ def test_the_table_of_accountings_is_the_records() -> None:
     assert len(lines) == 2 + len(studies()["cost"].accountings) * 3
 
 
-def test_the_command_gives_every_claim_to_machines(judged: list[Claim]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "claims", "--json"],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=100,
-    )  # fmt: skip
-    document = json.loads(done.stdout)
+def test_the_command_gives_every_claim_to_machines(
+    judged: list[Claim], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process; test_installed.py has the command judge."""
+    monkeypatch.setattr("harness.claims.claims", lambda place: judged)
+    document = json.loads(typed("slbench claims --json"))
     assert document == {"claims": [json.loads(json.dumps(c.as_dict())) for c in judged]}
 
 

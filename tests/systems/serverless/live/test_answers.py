@@ -1,8 +1,11 @@
-"""The responses of a live system: correct completions, and errors in OpenAI's format."""
+"""The responses of a live system: correct completions, and errors in OpenAI's format. What its
+processes share: one backbone, which none can write to; and that the measures that confine them are
+in force."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +18,12 @@ from systems.engine.checkpoint import fill, plan_layout
 from systems.engine.engine import Engine, GenerationRequest
 from systems.engine.weights import BackboneWeights
 from systems.interface import Deployment, MemoryOwner, RequestTrace, Stage, StartType
+from systems.runtime.sandbox import confine, measures, users
 from systems.serverful.http import get
 from systems.serverful.prometheus import total
 from tests.deployments import FUNCTIONS as NAMES
 
-from .conftest import SERVERLESS, Running, events
+from .conftest import SERVERLESS, Running, events, looks_inside
 
 pytestmark = pytest.mark.live
 Up = Callable[..., Running]
@@ -205,6 +209,100 @@ def test_bad_requests_get_openai_errors_and_harm_nothing(up: Up) -> None:
             assert (await running.ask(session, "f0"))["status"] == 200
 
     asyncio.run(misbehave())
+
+
+def hard_limits(pid: int) -> dict[str, str]:
+    """Return what the kernel says of the limits of a process of any user (proc_pid_limits(5))."""
+    _, *rows = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+    return {row[:26].strip(): row[26:].split()[1] for row in rows}
+
+
+def warm(up: Up) -> Running:
+    """Return a system with instances of three functions."""
+    running = up()
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session:
+            for name in ("f0", "f1", "f2"):
+                assert (await running.ask(session, name))["status"] == 200
+
+    asyncio.run(ask())
+    return running
+
+
+def test_what_the_manifest_says_is_in_force_in_each_instance(
+    up: Up,
+) -> None:
+    """Read from the kernel's data on the serving processes."""
+    running = warm(up)
+    assert running.system.info().confinement == confine.names("cpu")
+    assert len(running.instances()) >= 3
+    for instance in running.instances():
+        text = Path(f"/proc/{instance.pid}/status").read_text(encoding="utf-8")
+        status = dict(line.split(":\t", 1) for line in text.splitlines())
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2", "SECCOMP_MODE_FILTER"
+        kept = 1 << 2 if users.available() else 0  # CAP_DAC_READ_SEARCH
+        assert all(int(status[name], 16) in (0, kept) for name in ("CapPrm", "CapEff", "CapInh"))
+        assert int(status["Uid"].split()[0]) in (os.getuid(), users.FIRST + instance.pid)
+        assert (int(status["CapEff"], 16) == 0) == (status["Uid"].split()[0] == str(os.getuid()))
+        limits = hard_limits(instance.pid)
+        assert int(limits["Max open files"]) <= measures.MAX_DESCRIPTORS
+        assert limits["Max core file size"] == "0"
+        assert limits["Max address space"] != "unlimited"
+        for standard in (1, 2):
+            printed = Path(f"/proc/{instance.pid}/fd/{standard}").readlink()
+            assert str(printed).startswith("pipe:"), "and no file that it could fill a disk with"
+
+
+@looks_inside
+def test_instances_of_a_shared_backbone_map_the_same_pages(
+    up: Up,
+) -> None:
+    running = warm(up)
+    inodes = set()
+    for process in running.instances():
+        lines = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8").splitlines()
+        (line,) = [line for line in lines if "memfd:backbone:tiny" in line]
+        assert line.split()[1] == "r--s", "readable and shared, nothing else"
+        inodes.add(line.split()[4])
+    assert len(running.instances()) >= 3
+    assert len(inodes) == 1
+
+
+@looks_inside
+def test_the_instances_together_hold_one_backbone(up: Up, tiny: Path) -> None:
+    """From the kernel's counters: the proportional sizes of all mappings sum to one backbone."""
+    size = plan_layout(tiny, "float32").nbytes
+    for name, asked, copies in (
+        ("serverless-lora", ("f0", "f1", "f2"), 1),
+        ("serverless-llm", ("f0", "f1"), 0),
+    ):
+        running = up(name)
+
+        async def warm(running: Running = running, asked: tuple[str, ...] = asked) -> None:
+            async with aiohttp.ClientSession() as session:
+                await asyncio.gather(*(running.ask(session, function) for function in asked))
+
+        asyncio.run(warm())
+        mapped = sum(mapped_pss(process.pid) for process in running.instances())
+        assert mapped == pytest.approx(copies * size, rel=0.01)
+        weights = [
+            step
+            for step in running.system.system_trace().memory
+            if step.owner is MemoryOwner.WEIGHTS and step.bytes
+        ]
+        assert [step.bytes for step in weights] == [size] * (1 if copies else len(asked))
+
+
+def mapped_pss(pid: int) -> int:
+    """This process's proportional share of the shared backbone, in bytes."""
+    lines = iter(Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines())
+    for line in lines:
+        if "memfd:backbone" in line:
+            pss = next(each for each in lines if each.startswith("Pss:"))
+            return int(pss.split()[1]) * 1024
+    return 0
 
 
 def test_a_request_that_is_cut_off_by_the_end_is_told_of(up: Up) -> None:
