@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
+
+import pyarrow as pa
 
 from harness.comparison import Comparison, Row
 from harness.metrics import summary
@@ -23,14 +26,21 @@ def cell(
     """Write a cell of 400 requests; serverless-llm is three times slower under the same schedule.
     ``slower`` multiplies TTFT. Repeats differ slightly, as live ones do."""
     slower *= (3.0 if of == BASE else 1.0) * (1 + repeat / 1000)
-    requests = many_requests(COUNT, seed, slower)
-    content = {**made_tables(), "requests": requests, "spans": spans_of(requests)}
+    content, found = _content(seed, slower)
     told: Manifest = manifest(run, of).model_copy(
         update={"seed": seed, "repeat": repeat, "schedule_sha256": f"s{seed}", **changes}
     )
     number = len(list(run.path.rglob("manifest.json")))
     place = run.path / of / told.workload["name"] / f"{seed}-{repeat}-{number}"
-    return write_cell(place, told, content, summary(content, DURATION_S))
+    return write_cell(place, told, content, found)
+
+
+@cache
+def _content(seed: int, slower: float) -> tuple[dict[str, pa.Table], dict[str, Any]]:
+    """Return the tables of a cell and their summary."""
+    requests = many_requests(COUNT, seed, slower)
+    content = {**made_tables(), "requests": requests, "spans": spans_of(requests)}
+    return content, summary(content, DURATION_S)
 
 
 def row(found: Comparison, name: str, level: str) -> Row:
