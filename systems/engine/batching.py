@@ -12,8 +12,14 @@ from .requests import Finish, GenerationRequest, TokenEvent
 from .sampling import Sampler
 from .slots import Slots
 
-Mixed = tuple[list[TokenEvent], list[TokenEvent]]
-"""First and further tokens of one pass."""
+
+@dataclass(frozen=True, slots=True)
+class MixedTokens:
+    """What one pass produced: the ``first`` tokens of complete prompts, and the ``further`` ones of
+    running requests."""
+
+    first: list[TokenEvent]
+    further: list[TokenEvent]
 
 
 @dataclass(slots=True, eq=False)
@@ -81,11 +87,10 @@ class Batching(ABC):
         """Produce one more token of every running request, or only of those whose ids are in
         ``only``; the others do not change."""
 
-    def mix(self, only: Container[int]) -> Mixed | None:  # noqa: ARG002
+    def mix(self, only: Container[int]) -> MixedTokens | None:  # noqa: ARG002
         """Compute the next piece of the prompts that were begun and one more token of the running
-        requests whose ids are in ``only`` in one pass. Return the first tokens of the requests
-        whose prompts are complete and those of the others. None: nothing was computed, since there
-        are not both, or the engine has no such pass for them."""
+        requests whose ids are in ``only`` in one pass. None: nothing was computed, since there are
+        not both, or the engine has no such pass for them."""
         return None
 
     @abstractmethod

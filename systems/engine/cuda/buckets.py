@@ -13,7 +13,8 @@ TILES = (1, 2, 3, 4, 6, 8, 12, 16)
 TOGETHER = TILE * TILES[-1]  # tokens: enough to fill a GPU; more would need larger workspaces
 LONGEST_PIECE = SHORT_PROMPTS[-1]  # a longer prompt fills the GPU with each of its pieces
 FEWEST_ROWS = 32
-"""Rows of running requests beside prompts: fewer take as long."""
+"""Rows of running requests beside prompts. Fewer are assumed to take as long: the products of a
+pass over a tile are bound by reading the weights."""
 PATIENCE = 20
 """Passes: how many more, over one prompt each, take about as long as the first run of a shape,
 which loads kernels (a 7B model on an H200)."""
@@ -65,7 +66,9 @@ def batch_buckets(most: int) -> list[int]:
 def mixed_rows(most: int) -> list[int]:
     """Return every number of rows that mixed passes have for the requests that run beside prompts,
     of up to ``most`` in all, in ascending order."""
-    rows = batch_buckets(most)[1:]  # one request has none beside it
+    if most == 1:
+        return []
+    rows = batch_buckets(max(most - 1, 2))  # an even number, for aligned addresses behind them
     return [each for each in rows if each >= FEWEST_ROWS] or rows[-1:]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from systems.engine.batching import Batching, Mixed, Running
+from systems.engine.batching import Batching, MixedTokens, Running
 from systems.engine.config import ModelConfig
 from systems.engine.pieces import Piece
 from systems.engine.requests import TokenEvent
@@ -17,6 +17,7 @@ from systems.engine.weights import BackboneWeights
 
 from .buckets import (
     LONGEST_PIECE,
+    TILES,
     TOGETHER,
     batch_bucket,
     batch_buckets,
@@ -82,7 +83,8 @@ class CudaEngine(Batching):
         super().__init__(
             self._slab, config.vocab_size, max_batch_size, max_context_tokens, piece_tokens
         )
-        self._forward = DeviceForward(config, weights, slot, self._slab, chosen)
+        logits = batch_bucket(max_batch_size) + TILES[-1]
+        self._forward = DeviceForward(config, weights, slot, self._slab, chosen, logits)
         self._slot = slot
         self._mixed = mixed
         self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None
@@ -147,28 +149,24 @@ class CudaEngine(Batching):
         return self._produce(sequences, _choose(sequences, *outputs))
 
     @torch.inference_mode()
-    def mix(self, only: Container[int]) -> Mixed | None:
+    def mix(self, only: Container[int]) -> MixedTokens | None:
         running = self._first(only) if self._mixed and self.prefilling else []
         if not running:
             return None
         group = self._pieces(self._longest)
         rows = mixed_row_bucket(len(running), self._max_batch_size)
         numbers = self._numbers([*running, *(self._sequences[piece.slot] for piece in group)])
-        chosen = self._prompts.choose_beside(rows, group, numbers)
-        if chosen is None:
+        shape = self._prompts.mixed_shape(rows, group, numbers)
+        if shape is None:
             return None
         self._slab.give_back(len(self._sequences))
-        pieces, shape = chosen
         steps = [Piece(n, each.cached, (each.token,), True) for n, each in enumerate(running)]
-        logits, tokens = self._prompts.run(shape, pieces, numbers, steps)
+        logits, tokens = self._prompts.run(shape, group, numbers, steps)
         self._stepped(running)
-        complete = self._complete(pieces)
-        further = _choose(running, logits, tokens)
-        first = _choose(complete, logits[rows:], tokens[rows:])
-        return (
-            self._produce(complete, first[: len(complete)]),
-            self._produce(running, further[: len(running)]),
-        )
+        complete = self._complete(group)
+        further = _choose(running, logits, tokens)[: len(running)]
+        first = _choose(complete, logits[rows:], tokens[rows:])[: len(complete)]
+        return MixedTokens(self._produce(complete, first), self._produce(running, further))
 
     def _numbers(self, sequences: Sequence[Running]) -> Numbers:
         """Return the slot number of each sequence's adapter; None: no adapter at all."""
@@ -181,8 +179,8 @@ class CudaEngine(Batching):
     @torch.inference_mode()
     def prepare(self) -> bool:
         """Prepare the next shape's kernels and graph, which takes a few tens of ms: single prompts
-        in ascending length, then steps in ascending batch size, later pieces of long prompts, and
-        passes that are longer than any prompt."""
+        in ascending length, then steps in ascending batch size, later pieces of long prompts, mixed
+        passes, and passes that are longer than any prompt."""
         if self._sequences or not self._unprepared:
             return False
         _, tokens = self._unprepared.popleft()()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from torch import Tensor, cat
+from torch import Tensor, cat, mm
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention
 
 from systems.engine.config import ModelConfig
@@ -24,7 +24,9 @@ Additions = Sequence[tuple[slice, Tensor]]
 
 
 class DeviceForward:
-    """One backbone, one adapter slot (None: the backbone alone), one cache."""
+    """One backbone, one adapter slot (None: the backbone alone), one cache. A pass has logits of at
+    most ``most_logits`` rows; those of all passes of several rows are in the same memory, or each
+    graph would keep its own."""
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class DeviceForward:
         slot: AdapterSlot | AdapterTable | None,
         cache: SlabCache,
         ops: TorchOps,
+        most_logits: int,
     ) -> None:
         self._config = config
         self._weights = weights
@@ -42,6 +45,7 @@ class DeviceForward:
         device = weights.embedding.device
         cos, sin = rope_tables(config, cache.tokens)
         self._cos, self._sin = cos.to(device), sin.to(device)
+        self._logits = weights.head.new_empty(most_logits, len(weights.head))
 
     def prompts(
         self,
@@ -163,7 +167,8 @@ class DeviceForward:
             normed = ops.add_norm(x, y, following[index], eps)
         # Rows are selected with embedding, whose kernel is already loaded; loading that of
         # index_select takes a new process 0.1 s.
-        return linear(normed if last is None else embedding(last, normed), weights.head)
+        chosen = normed if last is None else embedding(last, normed)
+        return mm(chosen, weights.head.t(), out=self._logits[: len(chosen)])
 
     def _store(self, layer: int, qkv: Tensor, positions: Tensor, slots: Tensor) -> None:
         kv, of_layer = self._cache.layers[layer], self._weights.layers[layer]

@@ -82,33 +82,33 @@ class Prompts:
         self, pieces: Sequence[Piece], numbers: Numbers
     ) -> tuple[Sequence[Piece], PromptShape]:
         """Return the first of ``pieces``, which one pass may compute, that the next one shall, and
-        its shape."""
+        its shape: all in their own, or, where that is put off, as many as a shape that has run has
+        room for."""
         shape = self._shape(pieces, numbers)
-        return self._chosen(pieces, shape) or (pieces, shape)
-
-    def choose_beside(
-        self, rows: int, pieces: Sequence[Piece], numbers: Numbers
-    ) -> tuple[Sequence[Piece], PromptShape] | None:
-        """Return the same of a mixed pass with ``rows``; None: there shall be none. Later pieces of
-        long prompts are computed alone."""
-        if pieces[0].start:
-            return None
-        return self._chosen(pieces, replace(self._shape(pieces, numbers), rows=rows))
-
-    def _chosen(
-        self, pieces: Sequence[Piece], shape: PromptShape
-    ) -> tuple[Sequence[Piece], PromptShape] | None:
-        """Return all ``pieces`` in their own ``shape``, unless that has never run: its first run
-        takes longer than padding to a larger shape, or than some more passes; so it is put off
-        ``PATIENCE`` times. None: no shape that has run serves."""
-        if self._capture is None or shape in self._steps or self._missed[shape] == PATIENCE:
+        if self._is_due(shape):
             return pieces, shape
-        self._missed[shape] += 1
         for count in range(len(pieces), 0, -1):
             found = self._that_ran(_fitted(shape, pieces[:count]))
             if found is not None:
                 return pieces[:count], found
-        return None
+        return pieces, shape
+
+    def mixed_shape(
+        self, rows: int, pieces: Sequence[Piece], numbers: Numbers
+    ) -> PromptShape | None:
+        """Return the shape of a mixed pass over ``pieces`` with ``rows`` of running requests. None:
+        a pass and a step apart take less time, because this shape is put off, or do what no mixed
+        pass does, later pieces of long prompts."""
+        shape = replace(self._shape(pieces, numbers), rows=rows)
+        return shape if not shape.context and self._is_due(shape) else None
+
+    def _is_due(self, shape: PromptShape) -> bool:
+        """Return whether a pass shall have ``shape``. The first run of one takes longer than
+        padding to a larger one, or than some more passes, so it is put off ``PATIENCE`` times."""
+        if self._capture is None or shape in self._steps or self._missed[shape] == PATIENCE:
+            return True
+        self._missed[shape] += 1
+        return False
 
     def _that_ran(self, shape: PromptShape) -> PromptShape | None:
         """Return the smallest shape that has run and has room for one of ``shape``."""

@@ -117,11 +117,12 @@ def attend_part(
     scale,
     window,
     heads,
+    parts,
     row_stride,
     kind_stride,
     slot_stride,
     head_stride,
-    PARTS: tl.constexpr,
+    ALONE: tl.constexpr,
     SPAN: tl.constexpr,
     GROUP: tl.constexpr,
     MEMBERS: tl.constexpr,
@@ -132,7 +133,7 @@ def attend_part(
     """Attend with MEMBERS queries of a key head's GROUP, one after another, to a span of the
     context; one program per row, MEMBERS heads and span. A span beyond the row's position gets
     weight zero, and so do a span before its ``window`` and every span of a row at a position below
-    zero. Of several PARTS, the sums are stored; of one, their quotient in ``out``."""
+    zero. Of several parts, the sums are stored; of one ALONE, their quotient in ``out``."""
     row, lane, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     kv_head = lane * MEMBERS // GROUP
     length = tl.load(positions + row).to(tl.int32) + 1
@@ -162,8 +163,8 @@ def attend_part(
             total = total * shrink + tl.sum(weight, 0)
             summed = summed * shrink + tl.sum(weight[:, None] * value, 0)
             highest = new
-        index = (row * heads + head) * PARTS + part
-        if PARTS == 1:
+        index = (row * heads + head) * parts + part
+        if ALONE:
             value = summed / tl.maximum(total, 1e-30)
             at = out + index * HEAD_DIM + column
             tl.store(at, value.to(out.dtype.element_ty), mask=inside)

@@ -44,9 +44,8 @@ class Prefill:
         mixed = engine.mix(self.others(engine))
         if mixed is None:
             return None
-        first, further = mixed
-        self.events += first
-        return further
+        self.events += mixed.first
+        return mixed.further
 
     def cancel(self, request: int) -> None:
         """Drop the first token of a request that was cancelled."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,12 @@ def request(number: int, prompt: Prompt, tokens: int, **more: Any) -> Generation
 def collect(answers: dict[int, list[int]], events: Sequence[TokenEvent]) -> None:
     for event in events:
         answers.setdefault(event.request_id, []).append(event.token_id)
+
+
+def mixed(engine: Engine, only: Container[int]) -> list[TokenEvent]:
+    """Return what a mixed pass produced; nothing if there was none."""
+    found = engine.mix(only)
+    return [*found.first, *found.further] if found else []
 
 
 def drain(engine: Engine, answers: dict[int, list[int]]) -> None:

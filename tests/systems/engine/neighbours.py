@@ -15,7 +15,7 @@ from torch import Tensor
 
 from systems.engine.packed_size import ALIGNMENT
 
-from .driving import Prompt, collect, drain, prompts, request
+from .driving import Prompt, collect, drain, mixed, prompts, request
 
 MINE, STEPS = 0, 4
 HEADER = ALIGNMENT
@@ -56,8 +56,7 @@ def beside(
         engine.begin(batch)
         running = frozenset(engine.running)
         while engine.prefilling:
-            for events in engine.mix(running) or (engine.advance(),):
-                collect(answers, events)
+            collect(answers, mixed(engine, running) or engine.advance())
     for _ in range(STEPS):
         collect(answers, engine.decode())
     parted = engine.part(MINE)

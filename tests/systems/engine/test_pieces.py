@@ -19,7 +19,7 @@ from systems.engine.engine import Engine
 from systems.engine.weights import BackboneWeights
 
 from .cuda.test_engine import Made
-from .driving import answer, collect, drain, prompts, request
+from .driving import answer, collect, drain, mixed, prompts, request
 from .neighbours import free_positions_hold_zeros
 from .on_demand import on_demand
 
@@ -162,14 +162,15 @@ def test_a_mixed_pass_gives_the_tokens_of_separate_ones(
     asked = [request(n, prompt, TOKENS) for n, prompt in enumerate(batch)]
     collect(answers, engine.prefill(asked[:3]))
     engine.begin(asked[3:])
-    first, further = engine.mix({0, 2}) or pytest.fail("no mixed pass")
-    assert (first, [event.request_id for event in further]) == ([], [0, 2])
-    collect(answers, further)
+    events = mixed(engine, {0, 2})
+    assert [event.request_id for event in events] == [0, 2]
+    collect(answers, events)
     assert engine.mix({0, 1}) is None, "a later piece"
     collect(answers, engine.advance())
-    first, further = engine.mix({0, 1, 3}) or pytest.fail("no mixed pass")
-    assert [event.request_id for event in first] == [4]
-    collect(answers, [*first, *further])
+    found = engine.mix({0, 1, 3})
+    assert found is not None
+    assert [event.request_id for event in found.first] == [4]
+    collect(answers, [*found.first, *found.further])
     drain(engine, answers)
     assert answers == {n: alone(prompt) for n, prompt in enumerate(batch)}
 
@@ -221,8 +222,7 @@ def test_any_order_of_pieces_steps_and_cancellations(
             collect(answers, engine.advance())
         elif act == "mix":
             only = data.draw(st.sets(st.sampled_from(engine.running))) if engine.running else ()
-            for events in engine.mix(only) or (engine.decode(only),):
-                collect(answers, events)
+            collect(answers, mixed(engine, only) or engine.decode(only))
         elif act == "decode":
             collect(answers, engine.decode())
         elif act == "cancel" and held:

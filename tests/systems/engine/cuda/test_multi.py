@@ -13,7 +13,7 @@ from systems.engine.cuda.table import AdapterTable
 from systems.engine.engine import Engine
 from systems.engine.packed import pack
 from tests.systems.engine.conftest import load_backbone, pack_all
-from tests.systems.engine.driving import answer, collect, drain, prompts, request
+from tests.systems.engine.driving import answer, collect, drain, mixed, prompts, request
 
 MakeEngine = Callable[..., Engine]
 HELD = ("f0", "f1", "f2")
@@ -54,8 +54,8 @@ def test_in_a_mixed_pass_each_row_and_tile_has_its_own_adapter(
     asked = [request(n, prompt, 8, adapter=NAMES[n]) for n, prompt in enumerate(batch)]
     collect(answers, shared.prefill(asked[:3]))
     shared.begin(asked[3:])
-    for events in shared.mix({0, 1, 2}) or pytest.fail("no mixed pass"):
-        collect(answers, events)
+    collect(answers, mixed(shared, {0, 1, 2}))
+    assert answers.keys() == {*range(5)}, "of all five, in one pass"
     drain(shared, answers)
     alone = [answer(make_engine(name), [batch[n]], 8)[0] for n, name in enumerate(NAMES)]
     assert answers == dict(enumerate(alone))

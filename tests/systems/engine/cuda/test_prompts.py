@@ -9,10 +9,12 @@ import pytest
 from torch import Tensor
 
 from systems.engine.checkpoint import BackboneLayout
+from systems.engine.cuda.buckets import batch_bucket, mixed_row_bucket, mixed_rows
 from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.graphs import Body, Outputs, Step
 from systems.engine.cuda.prompts import BOUNDS, PATIENCE, PromptShape, next_pieces
 from systems.engine.pieces import Piece
+from systems.engine.requests import GenerationRequest
 from systems.engine.weights import BackboneWeights
 from tests.systems.engine.cuda.test_engine import Made
 from tests.systems.engine.driving import prompts, request
@@ -148,6 +150,34 @@ def test_a_shape_that_is_missed_for_long_is_prepared_by_requests(
     assert passes == [(1, 1)] * (2 * PATIENCE) + [(2, 2)] * 3
 
 
+def test_a_mixed_pass_is_put_off_until_its_own_shape_is_prepared_or_missed_for_long(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A larger shape, or several passes of fewer prompts, take longer than a pass and a step."""
+    engine, passes = recording(made, monkeypatch)
+    running, *late = (request(n, prompt, 60) for n, prompt in enumerate(prompts((30,) * 3)))
+    engine.prefill([running])
+    engine._prompts.prepare(PromptShape(64, 0, adapted=True, rows=8))
+    engine._prompts.prepare(PromptShape(192, 0, adapted=True, rows=8))
+    for _ in range(PATIENCE):
+        engine.begin(late)
+        assert engine.mix({0}) is None
+        cancel(engine, late)
+    passes.clear()
+    for batch in (late, late[:1]):
+        engine.begin(batch)
+        found = engine.mix({0})
+        assert found is not None
+        assert [event.request_id for event in found.first] == [each.request_id for each in batch]
+        cancel(engine, late)
+    assert passes == [(2, 2), (1, 1)]
+
+
+def cancel(engine: CudaEngine, requests: list[GenerationRequest]) -> None:
+    for each in requests:
+        engine.cancel(each.request_id)
+
+
 @pytest.fixture(scope="module")
 def made(backbone: tuple[BackboneLayout, BackboneWeights], adapters: dict[str, Path]) -> Made:
     return Made(backbone, adapters)
@@ -191,3 +221,11 @@ def test_each_shape_is_run_a_second_time_which_captures_its_graph(
         pass
     assert runs.keys() == {*engine._prompts.steps, *engine._steps.values()}
     assert set(runs.values()) == {2}
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 16, 17, 32, 33, 34, 64, 65, 128])
+def test_any_number_of_running_requests_has_rows_and_any_rows_have_a_number(most: int) -> None:
+    """There is a slot for each row, even of padding."""
+    used = {mixed_row_bucket(running, most) for running in range(1, most)}
+    assert used == {*mixed_rows(most)}
+    assert max(used, default=0) <= batch_bucket(most)
