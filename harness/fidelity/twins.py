@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,36 +22,54 @@ LATER_OPTIONS = {"mixed_passes": False}
 
 
 def simulate(live: Run, profile: str, folder: Path, progress: Progress) -> list[Cell]:
-    """Simulate the cells of ``live`` by ``profile``; keep the run under ``folder``. Raise
-    ``HarnessError`` if no system of it can be simulated, or if the same experiment has another
-    schedule today."""
+    """Simulate the cells of ``live`` by ``profile``, each as its code of then did; keep the runs
+    under ``folder``. Raise ``HarnessError`` if no system of it can be simulated, or if the same
+    experiment has another schedule today."""
     from harness.execution.runner import Runner
     from harness.records import new_run
 
-    twin = twin_of(live, profile)
-    run = new_run(twin.model_dump(mode="json"), folder)
-    Runner(twin, run, progress).execute()
-    cells = run.cells()
-    _check_schedules(live, cells)
-    return cells
+    found = []
+    for cells in _by_code(live.cells()):
+        twin = twin_of(live, profile, cells)
+        run = new_run(twin.model_dump(mode="json"), folder)
+        Runner(twin, run, progress).execute()
+        simulated = run.cells()
+        _check_schedules(live, simulated)
+        there = {_load(cell) for cell in cells}
+        found += [cell for cell in simulated if _load(cell) in there]
+    return found
 
 
-def twin_of(live: Run, profile: str) -> Experiment:
-    """Return the experiment that simulates ``live``, without the systems that run live only or of
-    which it has no cell."""
+def _by_code(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Part the cells that can be simulated by what they lack of today's options."""
+    from ..simulable import is_simulable
+
+    found: defaultdict[frozenset[str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if is_simulable(cell.manifest.system["name"]):
+            found[frozenset(_earlier(cell))].append(cell)
+    return list(found.values()) or [list(cells)]
+
+
+def _load(cell: Cell) -> tuple[str, str, int]:
+    return cell.system, cell.workload, cell.manifest.seed
+
+
+def twin_of(live: Run, profile: str, cells: Sequence[Cell] | None = None) -> Experiment:
+    """Return the experiment that simulates ``cells`` of ``live`` (None: all), which are of code
+    with the same options, without the systems that run live only or of which there is no cell."""
     from ..experiment import Experiment
     from ..simulable import is_simulable
 
     content = dict(live.experiment)
     if content["deployment"].get("cluster"):
         raise HarnessError(f"{live.id}: a run on a cluster cannot be simulated")
-    there: defaultdict[str, list[Cell]] = defaultdict(list)
-    for cell in live.cells():
-        there[cell.system].append(cell)
+    chosen = live.cells() if cells is None else cells
+    earlier = {cell.system: _earlier(cell) for cell in chosen}
     systems = [
-        {**each, "options": _today(each, there[each.get("label", each["name"])])}
+        {**each, "options": {**earlier[label], **_today(each["options"])}}
         for each in content["systems"]
-        if each.get("label", each["name"]) in there and is_simulable(each["name"])
+        if (label := each.get("label", each["name"])) in earlier and is_simulable(each["name"])
     ]
     if not systems:
         raise HarnessError(f"{live.id}: none of its systems can be simulated")
@@ -59,21 +77,18 @@ def twin_of(live: Run, profile: str) -> Experiment:
     return Experiment.model_validate({**content, **changes})
 
 
-def _today(system: Mapping[str, Any], cells: Iterable[Cell]) -> dict[str, Any]:
-    """Return the options of ``system`` today with which it does what it did in ``cells``, or in the
-    oldest of them."""
+def _today(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {RENAMED_OPTIONS.get(name, name): value for name, value in options.items()}
+
+
+def _earlier(cell: Cell) -> dict[str, Any]:
+    """Return the options today with which a system does what ``cell`` did before it had them."""
     from systems.registry import system_class
 
-    later: dict[str, Any] = {}
-    if system_class(system["name"]).kind == "serverless":
-        known = [cell.manifest.system["options"].keys() for cell in cells]
-        later = {
-            name: value
-            for name, value in LATER_OPTIONS.items()
-            if any(name not in each for each in known)
-        }
-    given = {RENAMED_OPTIONS.get(name, name): value for name, value in system["options"].items()}
-    return {**later, **given}
+    system = cell.manifest.system
+    if system_class(system["name"]).kind != "serverless":
+        return {}
+    return {name: value for name, value in LATER_OPTIONS.items() if name not in system["options"]}
 
 
 def _check_schedules(live: Run, simulated: Iterable[Cell]) -> None:

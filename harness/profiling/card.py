@@ -17,7 +17,7 @@ from .beside import batches_beside, beside_copies, host_rows, share_of_start, wa
 from .card_cells import DTYPE, CardCells, Probed
 from .card_grouped import grouped
 from .card_passes import Passes, mixed_saved, passes
-from .card_probes import LONG, SHORT
+from .card_probes import LONG, RUNNING, SHORT
 from .card_starts import first_calls
 from .card_steps import Decoding, decoding, steps
 from .found import Found, as_number, distribution, median
@@ -159,8 +159,8 @@ def _mixed(sent: Probed, of_prompts: Passes, alone: Decoding, gparams: float) ->
     parts = sent.of("running"), sent.of("mixed")
     saved = mixed_saved(sent.frames(), *parts, of_prompts, alone)
     told = (
-        "passes over prompts beside a request that decodes, by tokens, lower quartiles, less than"
-        f" those and its steps apart, over {gparams:.4g}e9 parameters"
+        f"passes over prompts beside {RUNNING} requests that decode, by tokens, lower quartiles,"
+        f" less than those and their steps apart, over {gparams:.4g}e9 parameters"
     )
     points = tuple((tokens, seconds / gparams) for tokens, seconds in saved)
     return {"mixed_saved_s_per_gparam": Found(points, told)}

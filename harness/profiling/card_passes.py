@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from systems.engine.cuda.buckets import TILE, tile_bucket, tiles_of
@@ -62,15 +63,19 @@ def mixed_saved(
     frames: Frames, running: Sequence[int], prompts: Sequence[int], apart: Passes, alone: Decoding
 ) -> Points:
     """Return what a pass over each of ``prompts`` took less than it and a step apart do, in s by
-    tokens: it also computed a token of the one of ``running`` that decoded meanwhile."""
+    tokens: it also computed a token of each of ``running`` that decoded meanwhile."""
     pass_s, found = dict(apart.points), defaultdict[float, list[float]](list)
+    rows = dict(alone.rows)
     decodes = frames.stage("decode", running)
     for span in frames.stage("prefill", prompts):
         tokens = float(tile_bucket(tiles_of(span.prompt_tokens)) * TILE)
-        for beside in decodes:
-            if beside.start_ns < span.start_ns and span.end_ns < beside.end_ns:
-                step_s = alone.step_s(1, beside.cached_at(span.start_ns))
-                found[tokens].append(span.seconds - step_s)
+        cached = [
+            each.cached_at(span.start_ns)
+            for each in decodes
+            if each.start_ns < span.start_ns and span.end_ns < each.end_ns
+        ]
+        if len(cached) in rows:
+            found[tokens].append(span.seconds - alone.step_s(len(cached), fmean(cached)))
     return tuple(
         (tokens, max(pass_s[tokens] - undisturbed(each), 0.0))
         for tokens, each in sorted(found.items())

@@ -1,6 +1,6 @@
 """What the probes of a card send.
 
-Shapes of an engine that is idle are prepared within three seconds, so a hot function is one that
+Shapes of an engine that is idle are prepared within a few seconds, so a hot function is one that
 was called some seconds before. Several requests come as one batch because a *lead* keeps the
 instance busy until they are there: prompts whose answers end with their first token.
 """
@@ -37,6 +37,8 @@ TAKEN = ("f1", "f2", "f3")
 TAKEN_BESIDE = ("f4", "f5", "f6")
 AT_ONCE = ("f3", "f4", "f5")
 """Functions whose first calls load private copies at once."""
+RUNNING = 8
+"""Requests that decode beside prompts: one of ``ROWS``."""
 PLACES, MANY = 8, 10
 """Places of a shared instance, and its functions: more, so that adapters take turns."""
 MAIN = "f0"
@@ -136,9 +138,9 @@ def takeovers() -> Script:
 
 
 def mixed(script: Script) -> None:
-    """Prompts that come one at a time beside one request that decodes."""
+    """Prompts that come one at a time beside some requests that decode."""
     for _ in range(ROUNDS):
-        script.send("running", MAIN, SHORT, OVER_OUTPUT)
+        script.send("running", MAIN, SHORT, OVER_OUTPUT, times=RUNNING)
         script.wait(0.3)
         for prompt in PROMPTS:
             script.send("mixed", MAIN, prompt, 1)

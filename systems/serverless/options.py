@@ -56,7 +56,7 @@ class Options(SystemOptions):
     requests. auto: live 512 on a GPU (about 15 ms for 7B on an H100), 64 on the CPU (about 0.15 s
     for SmolLM2-135M on two cores; eight such pieces take a quarter longer than their prompt at
     once); simulated, what the device profile says. While no request decodes, prompts are computed
-    whole."""
+    whole. A mixed pass computes no more than 512, whatever this says."""
     mixed_passes: bool = True
     """On a GPU: whether a pass over prompts also computes the next token of each running request
     (hybrid batches of Sarathi-Serve, Agrawal et al., OSDI 2024), or a decode step of its own does.

@@ -65,6 +65,10 @@ class Prefill:
     def complete(self) -> bool:
         return not self._parts
 
+    def next_tokens(self, most: int | None) -> int:
+        """Return the tokens that the next pass of up to ``most`` computes, with padding."""
+        return self._next(deque(self._parts), most).tokens
+
     @property
     def whole(self) -> bool:
         """Whether nothing of the next prompt was computed yet."""

@@ -16,7 +16,7 @@ from .draws import Draws
 from .latency_model import LatencyModel
 from .preparer import Preparer
 from .regimes import CONTINUOUS, Regime
-from .work import Piece, Prefill, Work, adapters
+from .work import Prefill, Work, adapters
 
 
 @dataclass(slots=True, eq=False)
@@ -136,33 +136,35 @@ class Worker:
         if prefill.complete:  # its requests were given up
             self.job = self.compute.start(0.0, partial(self._prefill_done, prefill))
             return
-        mixes = beside and prefill.whole
-        most = (self.piece_tokens or LONGEST_PIECE) if mixes else self.piece_tokens
-        piece = prefill.take(most if self.decoding else None)
+        most = self.piece_tokens or LONGEST_PIECE
+        more_ns = self._beside_ns(prefill.next_tokens(most)) if beside and prefill.whole else None
+        if more_ns is None:
+            piece = prefill.take(self.piece_tokens if self.decoding else None)
+        else:
+            piece = prefill.take(most)
+            self._decoding_now, self._steps, self._awaited = True, 1, False
         of = piece.requests
         duration = self.latency.prompts_ns(piece.passes, adapters(of)) + self.extra_ns
         duration *= self.draws.factor(self.latency.profile.prefill_s, "prefill", str(of[0].id))
         self.extra_ns = 0.0
-        more_ns = self._beside_ns(piece) if mixes else None
         if more_ns is not None:
-            self._decoding_now, self._steps, self._awaited = True, 1, False
             duration += more_ns
         elif self.preparer is not None:
             duration += self.preparer.shapes.prompts_ns(piece.passes)
         self.job = self.compute.start(duration, partial(self._computed, prefill, self.clock.now))
 
-    def _beside_ns(self, piece: Piece) -> float | None:
-        """Return what a token of each running request adds to the pass over a piece; None: it is
-        computed alone."""
+    def _beside_ns(self, tokens: int) -> float | None:
+        """Return what a token of each running request adds to a pass over so many of prompts; None:
+        they are computed apart."""
         running, shape_ns = self.decoding.values(), 0.0
         if self.preparer is not None:
-            found = self.preparer.shapes.mixed_ns(len(running), piece.tokens)
+            found = self.preparer.shapes.mixed_ns(len(running), tokens)
             if found is None:
                 return None
             shape_ns = found
         context = sum(work.context for work in running) + len(running)
         step_ns = self.latency.step_ns(len(running), adapters(running), context)
-        return max(step_ns - self.latency.mixed_saved_ns(piece.tokens), 0.0) + shape_ns
+        return max(step_ns - self.latency.mixed_saved_ns(tokens), 0.0) + shape_ns
 
     def _decode(self) -> None:
         """Decode up to the end of a request, or one step between two pieces of prompts."""

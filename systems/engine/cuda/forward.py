@@ -65,8 +65,9 @@ class DeviceForward:
         begin, then those of parts of the padding, then the number of rows; ``adapters``: the place
         of each tile's adapter (None: the backbone alone). ``context``: the one piece attends to the
         first ``context`` cached tokens, itself included; 0: pieces are the first of their prompts
-        and attend to themselves alone. ``rows``: before them come those of a step for slots
-        0 … rows-1, each with its place in ``adapters``; ``bounds`` does not count them."""
+        and attend to themselves alone. ``rows``: the first ``rows`` of ids, positions and slots are
+        not of prompts, but a token of each running request, in slots 0 … rows-1; the first places
+        in ``adapters`` are theirs, and ``bounds`` counts from the row after them."""
         if context:
             attend = self._after(positions, slots, context)
         else:

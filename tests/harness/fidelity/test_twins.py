@@ -15,7 +15,7 @@ from harness.execution.progress import Progress
 from harness.execution.runner import Runner
 from harness.experiment_files import load
 from harness.fidelity.checks import check, reference_records
-from harness.fidelity.twins import _check_schedules, twin_of
+from harness.fidelity.twins import _check_schedules, simulate, twin_of
 from harness.places import REFERENCE
 from harness.records import Run, new_run, open_run
 
@@ -42,11 +42,20 @@ def test_options_have_their_names_of_today_and_live_only_systems_are_left_out() 
     assert all("spares" not in each.options for each in twin.systems)
 
 
-def test_what_live_runs_did_before_an_option_is_simulated_with_it(simulated: Run) -> None:
+def test_each_cell_is_simulated_as_its_code_of_then_did(tmp_path: Path) -> None:
+    """Those of one run may be of several days: some are from before an option."""
     assert {
         each.options.get("mixed_passes") for each in twin_of(open_run(RECORD), "h100").systems
     } == {False}
-    assert "mixed_passes" not in twin_of(simulated, "h100").systems[0].options
+    live = small_run(tmp_path / "live", seeds=[0, 1])
+    (older,) = (cell for cell in live.cells() if cell.manifest.seed == 0)
+    manifest = json.loads((older.path / "manifest.json").read_bytes())
+    del manifest["system"]["options"]["mixed_passes"]
+    (older.path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    found = simulate(open_run(live.path), "h200", tmp_path / "simulated", Progress())
+    assert {
+        cell.manifest.seed: cell.manifest.system["options"]["mixed_passes"] for cell in found
+    } == {0: False, 1: True}
 
 
 def changed(**changes: Any) -> Run:
@@ -63,10 +72,14 @@ def test_what_cannot_be_simulated_is_named() -> None:
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A simulated run of one cell, which stands for a live one."""
-    changes = {"mode": "simulated", "systems": [{"name": "serverless-lora"}]}
+    return small_run(tmp_path_factory.mktemp("runs"))
+
+
+def small_run(folder: Path, **changes: Any) -> Run:
+    """A simulated run of one cell a seed, which stands for a live one."""
+    changes = {"mode": "simulated", "systems": [{"name": "serverless-lora"}], **changes}
     experiment = load("time-breakdown", changes)
-    run = new_run(experiment.model_dump(mode="json"), tmp_path_factory.mktemp("runs"))
+    run = new_run(experiment.model_dump(mode="json"), folder)
     Runner(experiment, run, Progress()).execute()
     return run
 
