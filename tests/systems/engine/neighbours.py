@@ -50,9 +50,9 @@ def beside(
     has them, mixed passes: its prompt beside a neighbour's tokens, then its tokens beside a
     neighbour's prompt. Return its tokens and its keys and values, which show every bit of its
     hidden states."""
-    first, second, *others = (each.asked(1 + n) for n, each in enumerate(neighbours))
+    first, *others = (each.asked(1 + n) for n, each in enumerate(neighbours))
     answers: dict[int, list[int]] = {}
-    for batch in ([first], [mine.asked(MINE), second], others):
+    for batch in filter(None, ([first], [mine.asked(MINE), *others[:1]], others[1:])):
         engine.begin(batch)
         running = frozenset(engine.running)
         while engine.prefilling:
