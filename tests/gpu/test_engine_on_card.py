@@ -16,7 +16,7 @@ from systems.engine.engine import Engine
 from systems.engine.packed import SlotShape, pack
 from systems.engine.weights import BackboneWeights
 from systems.models import ensure_adapters, ensure_backbone
-from tests.systems.engine.driving import answer, drain, prompts, request
+from tests.systems.engine.driving import answer, collect, drain, mixed, prompts, request
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -52,6 +52,16 @@ def test_tokens_in_float32_are_those_of_the_cpu_engine(
     for lengths in ((5,), (5,), (70, 300), (500,)):
         batch = prompts(lengths)
         assert answer(device, batch, 8) == answer(cpu, batch, 8)
+    while device.prepare():
+        pass
+    running, late = batch = prompts((70, 300))
+    answers: dict[int, list[int]] = {}
+    collect(answers, device.prefill([request(0, running, 8)]))
+    device.begin([request(1, late, 8)])
+    collect(answers, mixed(device, {0}))
+    assert {number: len(tokens) for number, tokens in answers.items()} == {0: 2, 1: 1}
+    drain(device, answers)
+    assert answers == dict(enumerate(answer(cpu, batch, 8)))
 
 
 def test_only_slots_in_use_hold_memory_and_graphs_outlive_their_coming_and_going(
