@@ -60,7 +60,8 @@ class Options(SystemOptions):
     mixed_passes: bool = True
     """On a GPU: whether a pass over prompts also computes the next token of each running request
     (hybrid batches of Sarathi-Serve, Agrawal et al., OSDI 2024), or a decode step of its own does.
-    Both at once read the weights once."""
+    Both at once read the weights once: answers are complete sooner, and more are at peak load. At
+    low load their first tokens come a little later."""
     regime: Literal["continuous", "run-to-completion"] = "continuous"
     """How an engine runs batches. run-to-completion is presumed of the paper; simulated and at
     isolation level function only: no request joins a batch that runs, each reserves a slot for a
