@@ -56,8 +56,8 @@ class DeviceForward:
         last: Tensor,
         adapters: Tensor | None,
         *,
-        context: int = 0,
-        rows: int = 0,
+        context: int,
+        rows: int,
     ) -> Tensor:
         """Return logits (len(last), vocabulary) of the rows ``last`` of a pass over pieces of
         prompts. Each begins at a multiple of ``TILE``; padding follows it, to which no token of it
