@@ -105,7 +105,7 @@ class TritonOps(TorchOps):
             HALF=head_dim // 2,
             BLOCK=power_of_two(head_dim // 2),
             HEADS=ROTATED_HEADS,
-            num_warps=1,
+            num_warps=4,
         )
 
     def attend(
