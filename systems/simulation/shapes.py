@@ -11,11 +11,8 @@ from systems.engine.cuda.buckets import (
     TILE,
     batch_bucket,
     batch_buckets,
-    context_bucket,
-    context_buckets,
     mixed_row_bucket,
     mixed_rows,
-    prompt_bucket,
     tile_buckets,
     tiles_of,
 )
@@ -42,7 +39,6 @@ class Shapes:
         mixed: bool = True,
     ) -> None:
         self._numbers, self._first_prompt_s = numbers, first_prompt_s
-        self._capacity = prompt_bucket(max_context_tokens)
         self._max_batch_size = max_batch_size
         self._missed: Counter[Hashable] = Counter()
         self._runs: Counter[Hashable] = Counter()
@@ -78,18 +74,9 @@ class Shapes:
             return None
         return self._run(shape)
 
-    def steps_ns(self, requests: int, context: int, steps: int) -> float:
-        """Record ``steps`` of ``requests``, of which the longest has ``context`` tokens stored;
-        return the time that they take for their shapes."""
-        rows, left, extra_ns = batch_bucket(requests), steps, 0.0
-        while left > 0:
-            bucket = context_bucket(context + 1, self._capacity)
-            within = left if bucket == self._capacity else min(left, bucket - context)
-            extra_ns += self._steps(("steps", rows, bucket), within)
-            context, left = context + within, left - within
-        return extra_ns
-
-    def _steps(self, shape: Hashable, steps: int) -> float:
+    def steps_ns(self, requests: int, steps: int) -> float:
+        """Record ``steps`` of ``requests``; return the time that they take for their shape."""
+        shape = "steps", batch_bucket(requests)
         before = self._runs.get(shape, 0)
         if before >= TWICE:
             return 0.0
@@ -116,13 +103,12 @@ def _preparations(
     together = tile_buckets(max_batch_size * tiles_of(longest) * TILE)
     yield from _prompt_preparations(alone)
     for rows in batch_buckets(max_batch_size):
-        for context in context_buckets(prompt_bucket(max_context_tokens)):
-            yield from [("steps", rows, context)] * TWICE
+        yield from [("steps", rows)] * TWICE
+    yield from _prompt_preparations(each for each in together if each not in alone)
     beside = tile_buckets(min(LONGEST_PIECE, (max_batch_size - 1) * tiles_of(longest) * TILE))
     for rows in mixed_rows(max_batch_size) if mixed else ():
         for tiles in beside:
             yield from [("mixed", rows, tiles * TILE)] * TWICE
-    yield from _prompt_preparations(each for each in together if each not in alone)
 
 
 def _prompt_preparations(tiles: Iterable[int]) -> Iterator[Hashable]:

@@ -170,13 +170,13 @@ class Worker:
         """Decode up to the end of a request, or one step between two pieces of prompts."""
         running = self.decoding.values()
         self._decoding_now, self._awaited = True, False
-        stored = [work.context for work in running]
         self._steps = 1 if self._prefill else min([work.left for work in running if work.left > 0])
-        context = sum(stored) + len(running) * (self._steps + 1) / 2
+        stored = sum(work.context for work in running)
+        context = stored + len(running) * (self._steps + 1) / 2
         self._step_ns = self.latency.step_ns(len(running), adapters(running), context)
         duration = self._steps * self._step_ns
         if self.preparer is not None:
-            duration += self.preparer.shapes.steps_ns(len(running), max(stored), self._steps)
+            duration += self.preparer.shapes.steps_ns(len(running), self._steps)
         self._hidden = self.latency.hidden_ns(len(running)) * self._steps / duration
         self.job = self.compute.start(duration, self._steps_done, self._hidden)
 

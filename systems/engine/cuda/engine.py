@@ -21,8 +21,6 @@ from .buckets import (
     TOGETHER,
     batch_bucket,
     batch_buckets,
-    context_bucket,
-    context_buckets,
     mixed_row_bucket,
     piece_bucket,
     prompt_bucket,
@@ -89,7 +87,7 @@ class CudaEngine(Batching):
         self._mixed = mixed
         self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None
         self._prompts = Prompts(self._forward, self._slab.tokens, self._device, self._capture)
-        self._steps: dict[tuple[int, int, bool], Step] = {}
+        self._steps: dict[tuple[int, bool], Step] = {}
         self._unprepared = deque(self._preparations())
 
     @property
@@ -179,8 +177,8 @@ class CudaEngine(Batching):
     @torch.inference_mode()
     def prepare(self) -> bool:
         """Prepare the next shape's kernels and graph, which takes a few tens of ms: single prompts
-        in ascending length, then steps in ascending batch size, later pieces of long prompts, mixed
-        passes, and passes that are longer than any prompt."""
+        in ascending length, then steps in ascending batch size, later pieces of long prompts,
+        passes that are longer than any prompt, and mixed ones."""
         if self._sequences or not self._unprepared:
             return False
         _, tokens = self._unprepared.popleft()()
@@ -203,14 +201,12 @@ class CudaEngine(Batching):
         most, longest, slot = self._max_batch_size, self._max_context_tokens, self._slab.tokens
         yield from self._prompt_preparations(shapes_alone(longest))
         for rows in batch_buckets(most):
-            for tokens in context_buckets(slot):
-                for numbers in self._modes(rows):
-                    run = partial(self._prepare_step, rows, tokens, numbers is not None)
-                    yield from (run,) * TWICE
+            for numbers in self._modes(rows):
+                yield from (partial(self._prepare_step, rows, numbers is not None),) * TWICE
         yield from self._prompt_preparations(later_shapes(self._longest, longest, slot))
+        yield from self._prompt_preparations(shapes_together(most, longest))
         if self._mixed:
             yield from self._mixed_preparations()
-        yield from self._prompt_preparations(shapes_together(most, longest))
 
     @property
     def _longest(self) -> int:
@@ -235,33 +231,32 @@ class CudaEngine(Batching):
     def _run_step(self, ids: list[int], positions: list[int], numbers: Numbers) -> Outputs:
         """Rows after the running ones are padding, of the backbone alone; their slots are free and
         may have no memory."""
-        context = context_bucket(max(positions) + 1, self._slab.tokens)
         rows = batch_bucket(len(ids))
-        step, padding = self._step(rows, context, numbers is not None), rows - len(ids)
+        step, padding = self._step(rows, numbers is not None), rows - len(ids)
         step.host[IDS] = torch.tensor(ids + [0] * padding)
         step.host[POSITIONS] = torch.tensor(positions + [PADDING] * padding)
         step.host[ADAPTERS] = torch.tensor((numbers or [0] * len(ids)) + [0] * padding)
         logits, tokens = step.run()
         return logits[: len(ids)], tokens[: len(ids)]
 
-    def _prepare_step(self, rows: int, tokens: int, adapted: bool) -> Outputs:
+    def _prepare_step(self, rows: int, adapted: bool) -> Outputs:
         """Run a step on padding alone, which stores nothing."""
-        step = self._step(rows, tokens, adapted)
+        step = self._step(rows, adapted)
         step.host[IDS] = step.host[ADAPTERS] = 0
         step.host[POSITIONS] = PADDING
         return step.run()
 
-    def _step(self, rows: int, tokens: int, adapted: bool) -> Step:
-        key = rows, tokens, adapted
+    def _step(self, rows: int, adapted: bool) -> Step:
+        key = rows, adapted
         if key not in self._steps:
             self._steps[key] = self._decode_step(*key)
         return self._steps[key]
 
-    def _decode_step(self, rows: int, tokens: int, adapted: bool) -> Step:
+    def _decode_step(self, rows: int, adapted: bool) -> Step:
         def body(inputs: Tensor) -> Outputs:
             ids, positions, slots, adapters = inputs
             chosen = adapters if adapted else None
-            return with_tokens(self._forward.step(ids, positions, slots, chosen, tokens))
+            return with_tokens(self._forward.step(ids, positions, slots, chosen))
 
         step = Step(body, (4, rows), self._device, self._capture)
         step.host[SLOTS] = torch.arange(rows)

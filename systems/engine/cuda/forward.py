@@ -88,8 +88,8 @@ class DeviceForward:
             attended = self._ops.attend_prompts(qkv[rows:], kv_heads, bounds, window)
             if not rows:
                 return attended
-            kv, tokens = self._cache.layers[layer], self._cache.tokens
-            own = self._ops.attend(qkv[:rows, :heads], kv, positions[:rows], tokens, window)
+            kv = self._cache.layers[layer]
+            own = self._ops.attend(qkv[:rows, :heads], kv, positions[:rows], window)
             return cat([own, attended])
 
         return attend
@@ -117,22 +117,16 @@ class DeviceForward:
         return attend
 
     def step(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        slots: Tensor,
-        adapters: Tensor | None,
-        tokens: int,
+        self, ids: Tensor, positions: Tensor, slots: Tensor, adapters: Tensor | None
     ) -> Tensor:
-        """Return logits (n, vocabulary) of one more token for slots 0 … n-1, which ``slots`` holds;
-        every position is below ``tokens``. ``adapters``: the place of each row's adapter (None: the
-        backbone alone)."""
+        """Return logits (n, vocabulary) of one more token for slots 0 … n-1, which ``slots`` holds.
+        ``adapters``: the place of each row's adapter (None: the backbone alone)."""
         heads = self._config.num_heads
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
             self._store(layer, qkv, positions, slots)
             kv, window = self._cache.layers[layer], self._config.window_of(layer)
-            return self._ops.attend(qkv[:, :heads], kv, positions, tokens, window)
+            return self._ops.attend(qkv[:, :heads], kv, positions, window)
 
         x = embedding(ids, self._weights.embedding)
         if len(x) == 1:

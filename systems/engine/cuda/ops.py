@@ -139,15 +139,12 @@ class TorchOps:
         new = qkv[:, -2 * kv_heads :].reshape(-1, 2, kv_heads, head_dim)
         kv.permute(1, 3, 0, 2, 4).index_put_((slots, positions), new)
 
-    def attend(
-        self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int, window: int | None = None
-    ) -> Tensor:
+    def attend(self, q: Tensor, kv: Tensor, positions: Tensor, window: int | None = None) -> Tensor:
         """Attend with one query per slot 0 … n-1 to all positions up to its own, or to the last
-        ``window`` of them, all below ``tokens``. ``q``: (n, heads, head_dim), rows strided → (n,
-        heads·head_dim)."""
+        ``window`` of them. ``q``: (n, heads, head_dim), rows strided → (n, heads·head_dim)."""
         rows = q.shape[0]
-        keys, values = kv[:, :rows, :, :tokens]
-        reach = reached(positions.clamp(min=0), tokens, window)
+        keys, values = kv[:, :rows]
+        reach = reached(positions.clamp(min=0), kv.shape[3], window)
         attended = scaled_dot_product_attention(
             q[:, :, None], keys, values, reach[:, None, None], enable_gqa=True
         )

@@ -123,22 +123,24 @@ def attend_part(
     slot_stride,
     head_stride,
     ALONE: tl.constexpr,
-    SPAN: tl.constexpr,
     GROUP: tl.constexpr,
     MEMBERS: tl.constexpr,
     HEAD_DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_T: tl.constexpr,
 ):
-    """Attend with MEMBERS queries of a key head's GROUP, one after another, to a span of the
-    context; one program per row, MEMBERS heads and span. A span beyond the row's position gets
-    weight zero, and so do a span before its ``window`` and every span of a row at a position below
-    zero. Of several parts, the sums are stored; of one ALONE, their quotient in ``out``."""
+    """Attend with MEMBERS queries of a key head's GROUP, one after another, to one of ``parts`` of
+    the context, the row's ``window`` up to its position; one program per row, MEMBERS heads and
+    part. How it is parted depends on the row alone. A part that nothing is left for gets weight
+    zero, and so does every part of a row at a position below zero. Of several parts, the sums are
+    stored; of one ALONE, their quotient in ``out``."""
     row, lane, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     kv_head = lane * MEMBERS // GROUP
     length = tl.load(positions + row).to(tl.int32) + 1
-    begin = tl.maximum(part * SPAN, length - window)
-    end = tl.minimum(part * SPAN + SPAN, length)
+    first = tl.maximum(length - window, 0)
+    span = tl.cdiv(tl.cdiv(length - first, parts), BLOCK_T) * BLOCK_T
+    begin = first + part * span
+    end = tl.minimum(begin + span, length)
     column = tl.arange(0, BLOCK_D)
     inside = column < HEAD_DIM
     base = kv + row.to(tl.int64) * slot_stride + kv_head.to(tl.int64) * head_stride

@@ -108,14 +108,10 @@ class TritonOps(TorchOps):
             num_warps=4,
         )
 
-    def attend(
-        self, q: Tensor, kv: Tensor, positions: Tensor, tokens: int, window: int | None = None
-    ) -> Tensor:
+    def attend(self, q: Tensor, kv: Tensor, positions: Tensor, window: int | None = None) -> Tensor:
         rows, heads, head_dim = q.shape
-        kv_heads = kv.shape[2]
-        parts = -(-WANTED_PROGRAMS // (rows * kv_heads))
-        span = max(1, -(-tokens // (parts * ATTENTION_BLOCK))) * ATTENTION_BLOCK
-        parts = -(-tokens // span)
+        kv_heads, most = kv.shape[2], -(-kv.shape[3] // ATTENTION_BLOCK)
+        parts = min(most, -(-WANTED_PROGRAMS // (rows * kv_heads)))
         out = q.new_empty(rows, heads * head_dim)
         partial = weights = out
         if parts > 1:
@@ -140,7 +136,6 @@ class TritonOps(TorchOps):
             kv.stride(1),
             kv.stride(2),
             ALONE=parts == 1,
-            SPAN=span,
             GROUP=group,
             MEMBERS=members,
             HEAD_DIM=head_dim,

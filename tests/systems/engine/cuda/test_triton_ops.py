@@ -83,7 +83,7 @@ def test_attention_of_steps(
     qkv = draw(rows, heads + 2 * kv_heads, 24)
     kv = draw(2, 5, kv_heads, 520, 24, seed=1)
     found, wanted = (
-        ops.attend(qkv[:, :heads], kv, index(*positions), 512, window)
+        ops.attend(qkv[:, :heads], kv, index(*positions), window)
         for ops in (TritonOps(), TorchOps())
     )
     close(found, wanted)
@@ -93,7 +93,7 @@ def test_heads_of_a_group_share_a_program_where_there_are_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     qkv, kv = draw(2, 6 + 2 * 2, 24), draw(2, 3, 2, 130, 24, seed=1)
-    given = qkv[:, :6], kv, index(100, 70), 128, 80
+    given = qkv[:, :6], kv, index(100, 70), 80
     wanted = TritonOps().attend(*given)
     monkeypatch.setattr(triton_ops, "WANTED_PROGRAMS", 4)
     close(TritonOps().attend(*given), wanted)
@@ -108,7 +108,7 @@ def test_a_position_below_zero_is_padding_whose_slot_is_never_touched() -> None:
     assert bool((kv[:, 1] == 7.0).all())
     assert not bool((kv[:, 2, :, 9] == 7.0).all())
     kv[:, 1] = float("nan")
-    found = TritonOps().attend(qkv[:, :4], kv, index(5, -1, 9), 32)
-    alone = TritonOps().attend(qkv[:1, :4], kv, index(5), 32)
+    found = TritonOps().attend(qkv[:, :4], kv, index(5, -1, 9))
+    alone = TritonOps().attend(qkv[:1, :4], kv, index(5))
     close(found[:1], alone)
     assert bool((found[1] == 0.0).all())
