@@ -76,6 +76,7 @@ def test_only_slots_in_use_hold_memory_and_graphs_outlive_their_coming_and_going
     one = engine.reserved_bytes
     while engine.prepare():
         assert engine.reserved_bytes == one
+    assert engine.reserved_bytes == 0, "no request was there yet"
     alone = [answer(engine, [prompt], 12) for prompt in prompts((40, 7, 90))]
     engine.prefill([request(n, prompt, 12) for n, prompt in enumerate(prompts((40, 7, 90)))])
     assert engine.reserved_bytes == 3 * one

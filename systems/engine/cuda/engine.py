@@ -97,7 +97,8 @@ class CudaEngine(Batching):
     @property
     def reserved_bytes(self) -> int:
         """Bytes of device memory held for keys and values: of the running requests and those that
-        ended since the last pass or step, or of one if idle."""
+        ended since the last pass or step; of one if idle; none before the first, once all is
+        prepared."""
         return self._slab.reserved_bytes
 
     def _admit(self, sequences: Sequence[Running]) -> None:
@@ -105,7 +106,7 @@ class CudaEngine(Batching):
 
     @torch.inference_mode()
     def _compute(self, most: int | None) -> list[TokenEvent]:
-        self._slab.give_back(len(self._sequences))
+        self._give_back()
         group = self._pieces(TOGETHER if most is None else piece_bucket(most))
         numbers = self._numbers([self._sequences[piece.slot] for piece in group])
         pieces, shape = self._prompts.choose(group, numbers)
@@ -128,15 +129,18 @@ class CudaEngine(Batching):
         )
 
     def _free(self, slot: int) -> None:
-        """The slot keeps its memory until the next pass or step, unless it was the last in use: a
+        """The slot keeps its memory until the next pass or step, unless none is in use any more: a
         request that begins by then takes it, and nothing is unmapped and mapped again."""
         super()._free(slot)
         if not self._sequences:
-            self._slab.give_back(0)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._slab.give_back(max(len(self._sequences), 1))
 
     @torch.inference_mode()
     def decode(self, only: Container[int] | None = None) -> list[TokenEvent]:
-        self._slab.give_back(len(self._sequences))
+        self._give_back()
         sequences = self._first(only)
         if not sequences:
             return []
@@ -157,7 +161,7 @@ class CudaEngine(Batching):
         shape = self._prompts.mixed_shape(rows, group, numbers)
         if shape is None:
             return None
-        self._slab.give_back(len(self._sequences))
+        self._give_back()
         steps = [Piece(n, each.cached, (each.token,), True) for n, each in enumerate(running)]
         logits, tokens = self._prompts.run(shape, group, numbers, steps)
         self._stepped(running)
@@ -183,8 +187,10 @@ class CudaEngine(Batching):
             return False
         _, tokens = self._unprepared.popleft()()
         tokens.cpu()  # wait: the next call may write the input buffer
-        if not self._unprepared and is_cuda(self._device):
-            torch.cuda.empty_cache()  # memory of shapes that ran before they were captured
+        if not self._unprepared:
+            # Shapes ran before they were captured; launches check the address of the first slot.
+            self._slab.give_back(0)
+            torch.cuda.empty_cache()
         return bool(self._unprepared)
 
     @property

@@ -1,8 +1,8 @@
 """The KV cache on the device: one slot per request at fixed addresses, as graphs need.
 
 A slot holds a full context, (layers, 2, kv heads, tokens, head_dim); the tokens of a head are
-contiguous, in the order in which attention reads them. If the device can map memory in pieces, only
-the slots in use have memory, those that were since the last pass or step, and always one.
+contiguous, in the order in which attention reads them. If the device can map memory in pieces, a
+slot has memory from its first use until its engine gives it back, and the first one from the start.
 """
 
 from __future__ import annotations
@@ -68,6 +68,6 @@ class SlabCache(Slots):
 
     def give_back(self, slots: int) -> None:
         """Unmap all but the first ``slots`` after the device has finished its queued work."""
-        if self._memory is not None and self._memory.held > max(slots, 1):
+        if self._memory is not None and self._memory.held > slots:
             torch.cuda.synchronize()
-            self._memory.give_back(max(slots, 1))
+            self._memory.give_back(slots)

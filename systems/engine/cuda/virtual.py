@@ -40,7 +40,7 @@ class Range:
 
 
 class BackedSlots:
-    """``slots`` of ``size`` bytes each, contiguous; the first ``held`` (at least one) have memory.
+    """``slots`` of ``size`` bytes each, contiguous; the first ``held`` have memory, at first one.
     Raises ``DeploymentError`` if the driver refuses, for example when out of memory."""
 
     def __init__(self, slots: int, size: int, device: int = 0) -> None:

@@ -195,6 +195,20 @@ def test_a_batch_that_does_not_fit_beside_prompts_in_pieces_is_refused(make: Mak
     assert engine.prefilling == tuple(range(6))
 
 
+def test_memory_for_keys_and_values_comes_with_the_first_request(
+    engines: dict[str, MakeEngine], alone: Callable[[tuple[int, ...]], list[int]]
+) -> None:
+    engine = engines["on demand"](64)
+    memory = engine._slab._memory
+    while engine.prepare():
+        assert memory.held == 1
+    assert memory.held == 0, "a process of the warm pool holds none"
+    assert memory.untouched()
+    for prompt in PROMPTS[:2]:
+        assert answer(engine, [prompt], TOKENS) == [alone(prompt)]
+        assert memory.held == 1, "kept for the next"
+
+
 @settings(max_examples=12)
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["cpu", "cuda", "on demand"])
