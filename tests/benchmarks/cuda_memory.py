@@ -53,6 +53,7 @@ def kind(prepare: Any) -> str:
 def held() -> tuple[float, float]:
     """Return MiB of the card in use by the driver, and torch's part of it."""
     torch.cuda.synchronize()
+    torch.cuda.empty_cache()  # memory of shapes that ran before they were captured
     free, total = torch.cuda.mem_get_info()
     return (total - free) / MIB, torch.cuda.memory_reserved() / MIB
 

@@ -125,9 +125,12 @@ def both(request: pytest.FixtureRequest) -> Both:
 def prompt(engine: CudaEngine, ids: list[int], slot: int) -> torch.Tensor:
     """Run a prompt in pieces; return the logits after it."""
     start, logits = 0, torch.empty(0)
+    engine._slab.hold(slot + 1)
     while start < len(ids):
         piece = Piece.of(slot, tuple(ids), start, LONGEST_PIECE)
-        logits, start = engine._prompts.run([piece], [ONLY])[0][0].float().cpu(), piece.stop
+        pieces, shape = engine._prompts.choose([piece], [ONLY])
+        outputs = engine._prompts.run(shape, pieces, [ONLY])
+        logits, start = outputs[0][0].float().cpu(), piece.stop
     return logits
 
 
@@ -155,7 +158,6 @@ def test_rows_of_a_batch_are_those_of_each_alone(both: Both) -> None:
     rows = [torch.randint(100, 30_000, (length,)).tolist() for length in (600, 30, 300, 599, 7)]
     for _ in range(3):
         for slot, ids in enumerate(rows):
-            engine._slab.hold(slot + 1)
             prompt(engine, ids[:-1], slot)
         last = [ids[-1] for ids in rows]
         at = [len(ids) - 1 for ids in rows]

@@ -97,8 +97,7 @@ class CudaEngine(Batching):
     @property
     def reserved_bytes(self) -> int:
         """Bytes of device memory held for keys and values: of the running requests and those that
-        ended since the last pass or step; of one if idle; none before the first, once all is
-        prepared."""
+        ended since the last pass or step, or of one if idle; none before the first request."""
         return self._slab.reserved_bytes
 
     def _admit(self, sequences: Sequence[Running]) -> None:
@@ -185,12 +184,13 @@ class CudaEngine(Batching):
         passes that are longer than any prompt, and mixed ones."""
         if self._sequences or not self._unprepared:
             return False
+        held = self._slab.held
+        self._slab.hold(1)  # padding touches no slot, but launches check the address of the first
         _, tokens = self._unprepared.popleft()()
         tokens.cpu()  # wait: the next call may write the input buffer
+        self._slab.give_back(held)
         if not self._unprepared:
-            # Shapes ran before they were captured; launches check the address of the first slot.
-            self._slab.give_back(0)
-            torch.cuda.empty_cache()
+            torch.cuda.empty_cache()  # memory of shapes that ran before they were captured
         return bool(self._unprepared)
 
     @property

@@ -2,7 +2,7 @@
 
 A slot holds a full context, (layers, 2, kv heads, tokens, head_dim); the tokens of a head are
 contiguous, in the order in which attention reads them. If the device can map memory in pieces, a
-slot has memory from its first use until its engine gives it back, and the first one from the start.
+slot has memory from its first use until its engine gives it back.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ class SlabCache(Slots):
         inside = (config.num_layers, 2, config.num_kv_heads, tokens, config.head_dim)
         each = self._flat[:, : tokens * bytes_per_token].view(dtype).view(-1, *inside)
         super().__init__(each.permute(1, 2, 0, 3, 4, 5), slots, bytes_per_token)
-        self._flat[: self._held].zero_()
+        if self._memory is None:
+            self._flat.zero_()
+        else:
+            self._memory.give_back(0)  # which the addresses of the tensor were checked with
 
     def _all(self, slots: int, device: str) -> Tensor:
         if self._memory is not None:
@@ -47,14 +50,14 @@ class SlabCache(Slots):
         return torch.empty((slots + 1) * self.slot_bytes, dtype=torch.uint8, device=device)
 
     @property
-    def _held(self) -> int:
+    def held(self) -> int:
         """The number of slots that have memory."""
         return len(self._flat) if self._memory is None else self._memory.held
 
     @property
     def reserved_bytes(self) -> int:
         """Bytes of device memory allocated now."""
-        return self.slot_bytes * self._held
+        return self.slot_bytes * self.held
 
     def hold(self, slots: int) -> None:
         """Map memory for the first ``slots``, which are or will be used; new memory is set to

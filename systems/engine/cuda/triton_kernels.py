@@ -131,9 +131,9 @@ def attend_part(
 ):
     """Attend with MEMBERS queries of a key head's GROUP, one after another, to one of ``parts`` of
     the context, the row's ``window`` up to its position; one program per row, MEMBERS heads and
-    part. How it is parted depends on the row alone. A part that nothing is left for gets weight
-    zero, and so does every part of a row at a position below zero. Of several parts, the sums are
-    stored; of one ALONE, their quotient in ``out``."""
+    part. Other rows' positions do not change how it is parted. A part that nothing is left for gets
+    weight zero, and so does every part of a row at a position below zero. Of several parts, the
+    sums are stored; of one ALONE, their quotient in ``out``."""
     row, lane, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     kv_head = lane * MEMBERS // GROUP
     length = tl.load(positions + row).to(tl.int32) + 1

@@ -15,6 +15,7 @@ from .triton_lora import add_lora, inner_block, power_of_two, shrink_rows, span_
 ATTENTION_BLOCK = 64
 ROTATED_HEADS = 8
 WANTED_PROGRAMS = 264  # two per multiprocessor of an H100
+SHORT = 256  # tokens of a context
 NO_WINDOW = 1 << 30  # positions
 LARGEST_HEAD = 256  # of FlashAttention, which takes multiples of 8
 # A program's matrix block, with inner_block(): about the best of 14 for each matrix of a 7B.
@@ -118,8 +119,10 @@ class TritonOps(TorchOps):
             partial = q.new_empty(rows, heads, parts, head_dim, dtype=torch.float32)
             weights = q.new_empty(rows, heads, parts, 2, dtype=torch.float32)
         group, block = heads // kv_heads, power_of_two(head_dim)
-        # The heads of a group share reads of keys and values where there are enough programs.
-        members = group if rows * kv_heads * parts >= WANTED_PROGRAMS else 1
+        # The heads of a group share reads of keys and values where enough programs have work, even
+        # if contexts are short.
+        busy = -(-SHORT // (-(-SHORT // (parts * ATTENTION_BLOCK)) * ATTENTION_BLOCK))
+        members = group if rows * kv_heads * busy >= WANTED_PROGRAMS else 1
         kernels.attend_part[(rows, heads // members, parts)](
             q,
             kv,

@@ -74,7 +74,7 @@ def same_bits(found: tuple[list[int], Tensor], wanted: tuple[list[int], Tensor])
 def free_positions_hold_zeros(engine: Any) -> bool:
     """Whether every position that no request uses is zero, in slots that have memory."""
     slots = engine._slots
-    held = getattr(slots, "_held", len(slots._used))
+    held = getattr(slots, "held", len(slots._used))
     return all(
         not slots._slab[:, :, slot, :, used:].count_nonzero()
         for slot, used in enumerate(slots._used[:held])

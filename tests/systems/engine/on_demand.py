@@ -16,7 +16,7 @@ class OnDemand:
     def __init__(self, slab: SlabCache) -> None:
         self.held = len(slab._used)
         self._slots = slab._flat[: self.held]
-        self.give_back(1)
+        self.give_back(0)
 
     def hold(self, slots: int) -> None:
         assert slots <= len(self._slots)
