@@ -15,7 +15,7 @@ from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, 
 from systems.engine.packed import Span
 from systems.engine.reach import reached
 
-from .buckets import TILE
+from .buckets import TILE, context_bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +142,11 @@ class TorchOps:
     def attend(self, q: Tensor, kv: Tensor, positions: Tensor, window: int | None = None) -> Tensor:
         """Attend with one query per slot 0 … n-1 to all positions up to its own, or to the last
         ``window`` of them. ``q``: (n, heads, head_dim), rows strided → (n, heads·head_dim)."""
-        rows = q.shape[0]
-        keys, values = kv[:, :rows]
-        reach = reached(positions.clamp(min=0), kv.shape[3], window)
+        rows, tokens = q.shape[0], kv.shape[3]
+        if not q.is_cuda:  # a graph is of all contexts
+            tokens = context_bucket(int(positions.max()) + 1, tokens)
+        keys, values = kv[:, :rows, :, :tokens]
+        reach = reached(positions.clamp(min=0), tokens, window)
         attended = scaled_dot_product_attention(
             q[:, :, None], keys, values, reach[:, None, None], enable_gqa=True
         )
