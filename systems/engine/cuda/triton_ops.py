@@ -119,10 +119,8 @@ class TritonOps(TorchOps):
             partial = q.new_empty(rows, heads, parts, head_dim, dtype=torch.float32)
             weights = q.new_empty(rows, heads, parts, 2, dtype=torch.float32)
         group, block = heads // kv_heads, power_of_two(head_dim)
-        # The heads of a group share reads of keys and values where enough programs have work, even
-        # if contexts are short.
-        busy = -(-SHORT // (-(-SHORT // (parts * ATTENTION_BLOCK)) * ATTENTION_BLOCK))
-        members = group if rows * kv_heads * busy >= WANTED_PROGRAMS else 1
+        # The heads of a group share reads of keys and values where enough programs have work.
+        members = group if rows * kv_heads * _busy(parts) >= WANTED_PROGRAMS else 1
         kernels.attend_part[(rows, heads // members, parts)](
             q,
             kv,
@@ -183,6 +181,12 @@ class TritonOps(TorchOps):
             window_size_right=0,
         )[0]
         return attended.reshape(tokens, -1)
+
+
+def _busy(parts: int) -> int:
+    """Return how many of ``parts`` have work in a ``SHORT`` context."""
+    span = -(-SHORT // (parts * ATTENTION_BLOCK)) * ATTENTION_BLOCK
+    return -(-SHORT // span)
 
 
 def _launch(
