@@ -199,10 +199,12 @@ def test_memory_for_keys_and_values_comes_with_the_first_request(
     engines: dict[str, MakeEngine], alone: Callable[[tuple[int, ...]], list[int]]
 ) -> None:
     engine = engines["on demand"](64)
-    memory = engine._slab._memory
+    memory, computes, there = engine._slab._memory, engine._forward._many, []
+    engine._forward._many = lambda *given: (there.append(memory.held), computes(*given))[1]
     while engine.prepare():
         assert memory.held == 0, "a process of the warm pool holds none"
     assert memory.untouched()
+    assert set(there) == {1}, "launches check the address of the first slot"
     for prompt in PROMPTS[:2]:
         assert answer(engine, [prompt], TOKENS) == [alone(prompt)]
         assert memory.held == 1, "kept for the next"
