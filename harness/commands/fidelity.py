@@ -47,7 +47,8 @@ def fidelity(
     for name in profile or known:
         paths = runs or [reference_runs() / record for record in known.get(name, ())]
         if not paths:
-            raise HarnessError(f"--profile {name}: no reference records; name RUNS")
+            there = ", ".join(known)
+            raise HarnessError(f"--profile {name}: no reference records (of {there}); name RUNS")
         documents.append(_checked(paths, name, Progress()))
         folder = out or (None if runs else REFERENCE)
         if folder is not None:
