@@ -15,6 +15,8 @@ that row, its adapter and the launch's shape alone.
 import triton
 import triton.language as tl
 
+from .dependent_launch import wait
+
 
 @triton.jit
 def shrink_rows(
@@ -32,9 +34,11 @@ def shrink_rows(
     NORM: tl.constexpr,
     BLOCK_R: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """low (rows, ranks) = A·x, for ``x`` (rows, INNER) and ``a`` (places, ranks, INNER). One
     program per row and BLOCK_R ranks. NORM: x is first normalized (RMS) with ``norm`` (INNER,)."""
+    wait(EARLY)
     row = tl.program_id(0).to(tl.int64)
     place = tl.load(numbers + row) - 1
     if place >= 0:
@@ -81,9 +85,11 @@ def expand_rows(
     SIZE_2: tl.constexpr,
     BLOCK_R: tl.constexpr,
     BLOCK_N: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """y (rows, OUT) += B·low, for ``b`` (places, rank, COLUMNS). One program per row, span and
     BLOCK_N of its columns."""
+    wait(EARLY)
     row, span = tl.program_id(0).to(tl.int64), tl.program_id(1)
     place = tl.load(numbers + row) - 1
     start = tl.where(span == 0, START_0, tl.where(span == 1, START_1, START_2))
@@ -125,9 +131,11 @@ def shrink_prompts(
     BLOCK_M: tl.constexpr,
     BLOCK_R: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """low (splits, rows, ranks) = A·x over SPAN_K columns a split; ``length`` rows a sequence. One
     program per BLOCK_M rows of a sequence (it has ``blocks`` of these), BLOCK_R ranks and split."""
+    wait(EARLY)
     sequence, block = tl.program_id(0) // blocks, tl.program_id(0) % blocks
     split = tl.program_id(2)
     place = tl.load(numbers + sequence) - 1
@@ -182,9 +190,11 @@ def expand_prompts(
     BLOCK_M: tl.constexpr,
     BLOCK_R: tl.constexpr,
     BLOCK_N: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """y (rows, OUT) += B·low, the sum over SPLITS. One program per BLOCK_M rows of a sequence, span
     and BLOCK_N of its columns."""
+    wait(EARLY)
     sequence, block = tl.program_id(0) // blocks, tl.program_id(0) % blocks
     span = tl.program_id(1)
     place = tl.load(numbers + sequence) - 1

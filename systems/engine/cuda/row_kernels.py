@@ -9,6 +9,8 @@ fused, since a separate launch costs about a twentieth of the product."""
 import triton
 import triton.language as tl
 
+from .dependent_launch import wait
+
 
 @triton.jit
 def row_product(
@@ -38,6 +40,7 @@ def row_product(
     ADD: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """out = W·x for ``x`` (INNER,) and W (outputs, INNER); each program computes BLOCK_N outputs.
 
@@ -48,6 +51,11 @@ def row_product(
     row = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     there = row < outputs
     start = weight + row.to(tl.int64)[:, None] * INNER
+    # Weights do not depend on the kernel before, so the first are read while it ends.
+    column = tl.arange(0, BLOCK_K)
+    mask = there[:, None] & (column < INNER)[None, :]
+    ahead = tl.load(start + column[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
+    wait(EARLY)
     first = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     second = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     squares = tl.zeros((BLOCK_K,), tl.float32)
@@ -55,8 +63,11 @@ def row_product(
         column = step * BLOCK_K + tl.arange(0, BLOCK_K)
         inside = column < INNER
         mask = there[:, None] & inside[None, :]
-        # Each weight is read once per step; evict it first, so that x stays cached.
-        w = tl.load(start + column[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
+        w = ahead
+        if step > 0:
+            place = start + column[None, :]
+            # Each weight is read once per step; evict it first, so that x stays cached.
+            w = tl.load(place, mask=mask, other=0.0, eviction_policy="evict_first")
         value = tl.load(x + column, mask=inside, other=0.0).to(tl.float32)
         if NORM:
             squares += value * value

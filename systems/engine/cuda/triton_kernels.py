@@ -12,10 +12,15 @@ and sum, and a second launch combines them.
 import triton
 import triton.language as tl
 
+from .dependent_launch import wait
+
 
 @triton.jit
-def rms_norm(x, y, weight, out, hidden, eps, ADD: tl.constexpr, BLOCK: tl.constexpr):
+def rms_norm(
+    x, y, weight, out, hidden, eps, ADD: tl.constexpr, BLOCK: tl.constexpr, EARLY: tl.constexpr
+):
     """out = norm(x), or norm(x += y). One program per row."""
+    wait(EARLY)
     row = tl.program_id(0).to(tl.int64) * hidden
     column = tl.arange(0, BLOCK)
     inside = column < hidden
@@ -29,8 +34,9 @@ def rms_norm(x, y, weight, out, hidden, eps, ADD: tl.constexpr, BLOCK: tl.conste
 
 
 @triton.jit
-def silu_mul(gate_up, out, inner, BLOCK: tl.constexpr):
+def silu_mul(gate_up, out, inner, BLOCK: tl.constexpr, EARLY: tl.constexpr):
     """out = silu(gate) · up. One program per row and block of columns."""
+    wait(EARLY)
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = column < inner
@@ -63,10 +69,12 @@ def rotate_and_store(
     HALF: tl.constexpr,
     BLOCK: tl.constexpr,
     HEADS: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """Rotate q and k in place and store k and v in the cache; one program per token and block of
     HEADS. A token at a position below zero is padding and is not touched. BIAS: first add ``bias``
     (heads, 2·HALF) to q, k and v; NORM: then normalize q and k (RMS) with ``norm`` (2, 2·HALF)."""
+    wait(EARLY)
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)[:, None]
     column = tl.arange(0, BLOCK)[None, :]
@@ -128,12 +136,14 @@ def attend_part(
     HEAD_DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_T: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """Attend with MEMBERS queries of a key head's GROUP, one after another, to one of ``parts`` of
     the context, the row's ``window`` up to its position; one program per row, MEMBERS heads and
     part. Other rows' positions do not change how it is parted. A part that nothing is left for gets
     weight zero, and so does every part of a row at a position below zero. Of several parts, the
     sums are stored; of one ALONE, their quotient in ``out``."""
+    wait(EARLY)
     row, lane, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     kv_head = lane * MEMBERS // GROUP
     length = tl.load(positions + row).to(tl.int32) + 1
@@ -186,8 +196,10 @@ def attend_sum(
     HEAD_DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_P: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """Combine the parts by their maxima and sums; one program per row and head."""
+    wait(EARLY)
     index = tl.program_id(0) * heads + tl.program_id(1)
     part = tl.arange(0, BLOCK_P)
     column = tl.arange(0, BLOCK_D)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import lora_kernels as kernels
+from .dependent_launch import options as early
 from .ops import LoraPlaces
 
 ROW_RANKS, ROW_COLUMNS, ROW_INNER = 2, 256, 2048
@@ -68,6 +69,7 @@ def shrink_rows(
         BLOCK_R=ROW_RANKS,
         BLOCK_K=inner_block(inner),
         num_warps=4,
+        **early(),
     )
     return low
 
@@ -88,6 +90,7 @@ def _add_to_rows(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Non
         BLOCK_R=FEWEST,
         BLOCK_N=ROW_COLUMNS,
         num_warps=1,  # each thread sums its columns over the ranks, without shared memory
+        **early(),
     )
 
 
@@ -112,6 +115,7 @@ def _add_to_prompts(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> 
         BLOCK_R=block_r,
         BLOCK_K=PROMPT_INNER,
         num_warps=4,
+        **early(),
     )
     kernels.expand_prompts[_columns(lora, programs, PROMPT_COLUMNS)](
         y,
@@ -127,6 +131,7 @@ def _add_to_prompts(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> 
         BLOCK_R=_rank_block(lora.b.shape[1]),
         BLOCK_N=PROMPT_COLUMNS,
         num_warps=4,
+        **early(),
     )
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from . import triton_kernels as kernels
 from .buckets import LONGEST_PIECE
+from .dependent_launch import options as early
 from .ops import PLAIN_HEADS, Adapter, HeadWeights, LoraPlaces, TorchOps
 from .row_kernels import row_product
 from .triton_lora import add_lora, inner_block, power_of_two, shrink_rows, span_constants
@@ -31,16 +32,18 @@ class TritonOps(TorchOps):
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         rows, hidden = x.shape
         out = torch.empty_like(x)
+        block = power_of_two(hidden)
         kernels.rms_norm[(rows,)](
-            x, x, weight, out, hidden, eps, ADD=False, BLOCK=power_of_two(hidden), num_warps=8
+            x, x, weight, out, hidden, eps, ADD=False, BLOCK=block, num_warps=8, **early()
         )
         return out
 
     def add_norm(self, x: Tensor, y: Tensor, weight: Tensor, eps: float) -> Tensor:
         rows, hidden = x.shape
         out = torch.empty_like(x)
+        block = power_of_two(hidden)
         kernels.rms_norm[(rows,)](
-            x, y, weight, out, hidden, eps, ADD=True, BLOCK=power_of_two(hidden), num_warps=8
+            x, y, weight, out, hidden, eps, ADD=True, BLOCK=block, num_warps=8, **early()
         )
         return out
 
@@ -48,7 +51,7 @@ class TritonOps(TorchOps):
         rows, inner = gate_up.shape[0], gate_up.shape[1] // 2
         out = gate_up.new_empty(rows, inner)
         grid = (rows, -(-inner // 1024))
-        kernels.silu_mul[grid](gate_up, out, inner, BLOCK=1024, num_warps=4)
+        kernels.silu_mul[grid](gate_up, out, inner, BLOCK=1024, num_warps=4, **early())
         return out
 
     def row_product(
@@ -107,6 +110,7 @@ class TritonOps(TorchOps):
             BLOCK=power_of_two(head_dim // 2),
             HEADS=ROTATED_HEADS,
             num_warps=4,
+            **early(),
         )
 
     def attend(self, q: Tensor, kv: Tensor, positions: Tensor, window: int | None = None) -> Tensor:
@@ -143,6 +147,7 @@ class TritonOps(TorchOps):
             BLOCK_D=block,
             BLOCK_T=ATTENTION_BLOCK,
             num_warps=2,
+            **early(),
         )
         if parts == 1:
             return out
@@ -156,6 +161,7 @@ class TritonOps(TorchOps):
             BLOCK_D=block,
             BLOCK_P=power_of_two(parts),
             num_warps=1,
+            **early(),
         )
         return out
 
@@ -229,4 +235,5 @@ def _launch(
         BLOCK_N=ROWS,
         BLOCK_K=inner_block(inner),
         num_warps=4,
+        **early(),
     )
