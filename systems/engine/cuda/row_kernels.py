@@ -48,14 +48,10 @@ def row_product(
     out = silu(W₁·x) · W₂·x. RANKS: add B·low of the adapter in place ``number``, with ``low``
     (ranks,) float32 and ``b`` (places, rank, COLUMNS); RANKS is the power of two ≥ rank, or 0. ADD:
     add to out instead of overwriting it."""
+    wait(EARLY)
     row = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     there = row < outputs
     start = weight + row.to(tl.int64)[:, None] * INNER
-    # Weights do not depend on the kernel before, so the first are read while it ends.
-    column = tl.arange(0, BLOCK_K)
-    mask = there[:, None] & (column < INNER)[None, :]
-    ahead = tl.load(start + column[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
-    wait(EARLY)
     first = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     second = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     squares = tl.zeros((BLOCK_K,), tl.float32)
@@ -63,11 +59,8 @@ def row_product(
         column = step * BLOCK_K + tl.arange(0, BLOCK_K)
         inside = column < INNER
         mask = there[:, None] & inside[None, :]
-        w = ahead
-        if step > 0:
-            place = start + column[None, :]
-            # Each weight is read once per step; evict it first, so that x stays cached.
-            w = tl.load(place, mask=mask, other=0.0, eviction_policy="evict_first")
+        # Each weight is read once per step; evict it first, so that x stays cached.
+        w = tl.load(start + column[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
         value = tl.load(x + column, mask=inside, other=0.0).to(tl.float32)
         if NORM:
             squares += value * value
