@@ -13,6 +13,8 @@ from ..places import REFERENCE, reference_runs
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
 
+    from ..fidelity.checks import Checked
+
 
 def fidelity(
     runs: Annotated[
@@ -37,7 +39,7 @@ def fidelity(
 
     from ..errors import HarnessError
     from ..fidelity.agreement import outside
-    from ..fidelity.checks import reference_file, reference_records, write
+    from ..fidelity.checks import Checked, reference_file, reference_records, write
     from ..fidelity.lines import lines
 
     known = reference_records()
@@ -45,11 +47,12 @@ def fidelity(
         raise HarnessError("fidelity: name one --profile for RUNS")
     documents = []
     for name in profile or known:
-        paths = runs or [reference_runs() / record for record in known.get(name, ())]
+        checked = Checked() if runs else known.get(name, Checked())
+        paths = runs or [reference_runs() / record for record in checked.records]
         if not paths:
             there = ", ".join(known)
             raise HarnessError(f"--profile {name}: no reference records (of {there}); name RUNS")
-        documents.append(_checked(paths, name, Progress()))
+        documents.append(_checked(paths, name, checked, Progress()))
         folder = out or (None if runs else REFERENCE)
         if folder is not None:
             write(documents[-1], reference_file(documents[-1]["profile"], folder))
@@ -61,7 +64,9 @@ def fidelity(
     raise typer.Exit(1 if beyond else 0)
 
 
-def _checked(paths: list[Path], profile: str, progress: Progress) -> dict[str, Any]:
+def _checked(
+    paths: list[Path], profile: str, checked: Checked, progress: Progress
+) -> dict[str, Any]:
     from ..errors import HarnessError
     from ..fidelity.checks import check_all
     from ..records import open_run
@@ -70,4 +75,4 @@ def _checked(paths: list[Path], profile: str, progress: Progress) -> dict[str, A
     for run in runs:
         if any(cell.manifest.mode == "simulated" for cell in run.cells()):
             raise HarnessError(f"{run.path}: is a simulation; name live runs")
-    return check_all(runs, profile, progress)
+    return check_all(runs, profile, progress, of=checked)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +19,35 @@ from .twins import simulate
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
-    from harness.records import Run
+    from harness.records import Cell, Run
 
 FILE = "fidelity.json"
 """The check of a single live run, in its folder."""
 
 
-def reference_records() -> Mapping[str, tuple[str, ...]]:
-    """Return the live reference records that each profile is checked against."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The live reference records that a profile is checked against, and of their cells those that
+    started ``since`` and before ``until`` (None: all)."""
+
+    records: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def has(self, cell: Cell) -> bool:
+        started = datetime.fromisoformat(cell.manifest.started_at)
+        return (self.since is None or started >= self.since) and (
+            self.until is None or started < self.until
+        )
+
+
+def reference_records() -> Mapping[str, Checked]:
+    """Return what each profile is checked against."""
     text = (files("harness") / "fidelity" / "records.toml").read_text(encoding="utf-8")
-    return {profile: tuple(about["records"]) for profile, about in tomllib.loads(text).items()}
+    return {
+        profile: Checked(**{**about, "records": tuple(about["records"])})
+        for profile, about in tomllib.loads(text).items()
+    }
 
 
 def check(live: Run, profile: str, progress: Progress, keep: Path | None = None) -> dict[str, Any]:
@@ -36,24 +57,33 @@ def check(live: Run, profile: str, progress: Progress, keep: Path | None = None)
 
 
 def check_all(
-    runs: Iterable[Run], profile: str, progress: Progress, keep: Path | None = None
+    runs: Iterable[Run],
+    profile: str,
+    progress: Progress,
+    keep: Path | None = None,
+    of: Checked = Checked(),
 ) -> dict[str, Any]:
-    """Check several runs against one profile; the rows of all are in one document."""
+    """Check several runs against one profile; the rows of all are in one document. ``of``: of their
+    cells, those that it has."""
     from systems.simulation.profile import load_profile
 
     loaded = load_profile(profile)
     rows = [
-        {"record": run.id, **row} for run in runs for row in _compared(run, profile, progress, keep)
+        {"record": run.id, **row}
+        for run in runs
+        for row in _compared(
+            run, [cell for cell in run.cells() if of.has(cell)], profile, progress, keep
+        )
     ]
     about = {"profile": loaded.name, "profile_sha256": loaded.sha256, "allowed": ALLOWED}
     return {**about, "cells": rows}
 
 
 def _compared(
-    run: Run, profile: str, progress: Progress, keep: Path | None
+    run: Run, cells: list[Cell], profile: str, progress: Progress, keep: Path | None
 ) -> list[dict[str, Any]]:
     with swept("slbench-fidelity-") as scratch:
-        return compare(run.cells(), simulate(run, profile, keep or scratch, progress))
+        return compare(cells, simulate(run, profile, keep or scratch, progress, cells))
 
 
 def reference_file(profile: str, root: Path = REFERENCE) -> Path:

@@ -21,15 +21,21 @@ LATER_OPTIONS = {"mixed_passes": False}
 """Options of serverless systems that live runs did not have before → what these did."""
 
 
-def simulate(live: Run, profile: str, folder: Path, progress: Progress) -> list[Cell]:
-    """Simulate the cells of ``live`` by ``profile``, each as its code of then did; keep the runs
-    under ``folder``. Raise ``HarnessError`` if no system of it can be simulated, or if the same
-    experiment has another schedule today."""
+def simulate(
+    live: Run,
+    profile: str,
+    folder: Path,
+    progress: Progress,
+    chosen: Sequence[Cell] | None = None,
+) -> list[Cell]:
+    """Simulate ``chosen`` cells of ``live`` (None: all) by ``profile``, each as its code of then
+    did; keep the runs under ``folder``. Raise ``HarnessError`` if no system of it can be simulated,
+    or if the same experiment has another schedule today."""
     from harness.execution.runner import Runner
     from harness.records import new_run
 
     found = []
-    for cells in _by_code(live.cells()):
+    for cells in _by_code(live.cells() if chosen is None else chosen):
         twin = twin_of(live, profile, cells)
         run = new_run(twin.model_dump(mode="json"), folder)
         Runner(twin, run, progress).execute()

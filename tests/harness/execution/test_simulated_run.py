@@ -141,7 +141,7 @@ def test_in_simulated_mode_an_experiment_takes_its_other_section() -> None:
 def test_the_shipped_check_goes_into_what_simulated_cells_say() -> None:
     check = last_check(load_profile("cpu-small"))
     assert check is not None
-    assert {name.split("/")[0] for name in check} == set(reference_records()["cpu-small"])
+    assert {name.split("/")[0] for name in check} == set(reference_records()["cpu-small"].records)
     assert {"ttft_mean_s", "tpot_p95_s", "cold"} <= set(
         check["isolation-cores/serverless-lora/azure-bursty8"]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from harness.errors import HarnessError
 from harness.execution.progress import Progress
 from harness.execution.runner import Runner
 from harness.experiment_files import load
-from harness.fidelity.checks import check, reference_records
+from harness.fidelity.checks import Checked, check, check_all, reference_records
 from harness.fidelity.twins import _check_schedules, simulate, twin_of
 from harness.places import REFERENCE
 from harness.records import Run, new_run, open_run
@@ -25,8 +26,9 @@ RECORD = ROOT / REFERENCE / "main-24-h200"
 
 def test_every_checked_record_exists_and_can_be_simulated() -> None:
     for profile, records in reference_records().items():
-        for record in records:
-            twin = twin_of(open_run(ROOT / REFERENCE / record), profile)
+        for record in records.records:
+            live = open_run(ROOT / REFERENCE / record)
+            twin = twin_of(live, profile, [cell for cell in live.cells() if records.has(cell)])
             assert (twin.mode, twin.profile) == ("simulated", profile)
 
 
@@ -116,14 +118,25 @@ def test_another_schedule_is_not_compared(simulated: Run) -> None:
         _check_schedules(simulated, other)
 
 
+def test_the_cells_of_a_record_are_checked_against_the_profile_of_their_time() -> None:
+    cell = max(open_run(RECORD).cells(), key=lambda each: each.manifest.started_at)
+    started = datetime.fromisoformat(cell.manifest.started_at)
+    later = started + timedelta(seconds=1)
+    assert [Checked(since=each).has(cell) for each in (started, later)] == [True, False]
+    assert [Checked(until=each).has(cell) for each in (started, later)] == [False, True]
+    with pytest.raises(HarnessError, match="none of its systems"):
+        check_all([open_run(RECORD)], "h200", Progress(), of=Checked(since=later))
+
+
 def test_the_committed_checks_are_of_the_records_that_are_named() -> None:
     for profile, records in reference_records().items():
         document = json.loads((ROOT / REFERENCE / f"fidelity-{profile}.json").read_bytes())
-        assert {row["record"] for row in document["cells"]} == set(records)
-        for record in records:
-            live = {cell.system for cell in open_run(ROOT / REFERENCE / record).cells()}
-            simulable = {
-                each.label for each in twin_of(open_run(ROOT / REFERENCE / record), profile).systems
-            }
-            rows = {row["system"] for row in document["cells"] if row["record"] == record}
-            assert rows == live & simulable, record
+        assert {row["record"] for row in document["cells"]} == set(records.records)
+        for record in records.records:
+            live = open_run(ROOT / REFERENCE / record)
+            cells = [cell for cell in live.cells() if records.has(cell)]
+            simulable = {each.label for each in twin_of(live, profile, cells).systems}
+            rows = [row for row in document["cells"] if row["record"] == record]
+            assert {row["system"] for row in rows} == simulable, record
+            loads = {(cell.system, cell.workload) for cell in cells}
+            assert {(row["system"], row["workload"]) for row in rows} <= loads, record
