@@ -1,5 +1,5 @@
 """The price of isolation: latency, throughput, memory and cost of the same functions, divided among
-more or fewer tenants. Systems without isolation levels are horizontal lines."""
+more or fewer tenants. Systems without isolation are horizontal lines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def draw_runs(runs: Sequence[Run]) -> Iterator[style.Drawing]:
     """Yield one figure per load. A live and a simulated run of a load share its panels."""
     style.apply(cell.manifest.system["name"] for run in runs for cell in run.cells())
     data = points(runs, [panel.metric for panel in PANELS])
-    cells = [cell for run in runs for cell in run.cells()]
+    drawn = set(zip(data["run"], data["label"], strict=True))
+    cells = [cell for run in runs for cell in run.cells() if (run.id, cell.system) in drawn]
     for (models, workload), rows in data.groupby(LOAD):
         shown = [c for c in cells if (backbones(c), c.workload) == (models, workload)]
         yield _draw(f"{NAME}-{models}-{workload}", shown, rows)

@@ -34,7 +34,7 @@ def test_all_of_them_together_stay_small() -> None:
 
 
 def test_cells_that_a_reference_record_leaves_out_are_not_to_be_run_into_it() -> None:
-    (told,) = unfinished(open_run(REFERENCE / "isolation-h200"))
+    (told,) = unfinished(open_run(REFERENCE / "throughput-h200"))
     assert re.fullmatch(r"\d+ of \d+ cells are there", told)
 
 
