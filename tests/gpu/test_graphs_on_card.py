@@ -36,3 +36,22 @@ def test_a_graph_that_nobody_holds_is_not_destroyed_during_a_capture() -> None:
     assert torch.equal(logits, inputs.float() * 2)
     assert torch.equal(tokens, logits.argmax(1))
     assert gc.isenabled()
+
+
+def test_graphs_that_are_larger_than_those_before_stay_in_the_block_of_the_largest() -> None:
+    inputs = torch.arange(8, device="cuda").reshape(2, 4)
+    largest = 64 << 20
+    capture = Capture("cuda", largest)
+    body(inputs)
+
+    def sized(size: int) -> Any:
+        def wide(inputs: Tensor) -> tuple[Tensor, Tensor]:
+            torch.empty(size, dtype=torch.uint8, device="cuda").zero_()
+            return body(inputs)
+
+        return capture.take(wide, inputs)
+
+    held = [sized(largest // 8)]
+    before = torch.cuda.memory_reserved()
+    held += [sized(largest // part) for part in (4, 2, 1)]
+    assert torch.cuda.memory_reserved() == before

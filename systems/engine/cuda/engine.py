@@ -34,6 +34,7 @@ from .prompts import (
     Prompts,
     PromptShape,
     later_shapes,
+    longest_pass,
     mixed_shapes,
     next_pieces,
     shapes_alone,
@@ -85,7 +86,10 @@ class CudaEngine(Batching):
         self._forward = DeviceForward(config, weights, slot, self._slab, chosen, logits)
         self._slot = slot
         self._mixed = mixed
-        self._capture = Capture(self._device) if graphs and is_cuda(self._device) else None
+        self._capture = None
+        if graphs and is_cuda(self._device):
+            longest = longest_pass(max_batch_size, max_context_tokens)
+            self._capture = Capture(self._device, self._forward.pass_bytes(longest))
         self._prompts = Prompts(self._forward, self._slab.tokens, self._device, self._capture)
         self._steps: dict[tuple[int, bool], Step] = {}
         self._unprepared = deque(self._preparations())

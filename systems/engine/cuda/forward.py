@@ -47,6 +47,14 @@ class DeviceForward:
         self._cos, self._sin = cos.to(device), sin.to(device)
         self._logits = weights.head.new_empty(most_logits, len(weights.head))
 
+    def pass_bytes(self, tokens: int) -> int:
+        """Return how many bytes the tensors of a pass over ``tokens`` take at most at a time: the
+        residual stream and its norm, and those of the MLP or of attention."""
+        config = self._config
+        mlp, attention = 3 * config.intermediate_size, 2 * (config.q_size + config.kv_size)
+        of_token = 2 * config.hidden_size + max(mlp, attention)
+        return tokens * of_token * self._weights.dtype.itemsize
+
     def prompts(
         self,
         ids: Tensor,
@@ -153,17 +161,26 @@ class DeviceForward:
         normed = ops.norm(x, weights.layers[0].input_norm, eps)
         following = [layer.input_norm for layer in weights.layers[1:]] + [weights.norm]
         for index, layer in enumerate(weights.layers):
-            qkv = self._project("qkv", index, normed, layer.qkv, adapters)
-            attended = attend(index, qkv.view(len(x), -1, self._config.head_dim))
-            y = self._project("o", index, attended, layer.o, adapters)
-            normed = ops.add_norm(x, y, layer.post_norm, eps)
-            gate_up = self._project("gate_up", index, normed, layer.gate_up, adapters)
-            y = self._project("down", index, ops.silu_mul(gate_up), layer.down, adapters)
-            normed = ops.add_norm(x, y, following[index], eps)
+            attended = self._attention(index, normed, attend, adapters)
+            normed = ops.add_norm(x, attended, layer.post_norm, eps)
+            del attended
+            normed = ops.add_norm(x, self._mlp(index, normed, adapters), following[index], eps)
         # Rows are selected with embedding, whose kernel is already loaded; loading that of
         # index_select takes a new process 0.1 s.
         chosen = normed if last is None else embedding(last, normed)
         return mm(chosen, weights.head.t(), out=self._logits[: len(chosen)])
+
+    def _attention(self, index: int, x: Tensor, attend: Attend, adapters: Additions) -> Tensor:
+        layer = self._weights.layers[index]
+        qkv = self._project("qkv", index, x, layer.qkv, adapters)
+        attended = attend(index, qkv.view(len(x), -1, self._config.head_dim))
+        return self._project("o", index, attended, layer.o, adapters)
+
+    def _mlp(self, index: int, x: Tensor, adapters: Additions) -> Tensor:
+        layer = self._weights.layers[index]
+        # Nothing refers to the widest tensor of a pass once it has been used.
+        inner = self._ops.silu_mul(self._project("gate_up", index, x, layer.gate_up, adapters))
+        return self._project("down", index, inner, layer.down, adapters)
 
     def _store(self, layer: int, qkv: Tensor, positions: Tensor, slots: Tensor) -> None:
         kv, of_layer = self._cache.layers[layer], self._weights.layers[layer]

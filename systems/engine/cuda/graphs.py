@@ -26,11 +26,15 @@ def is_cuda(device: str) -> bool:
 
 class Capture:
     """Shared by the graphs of an engine: one capture stream, hence one workspace of the math
-    library, and one memory pool, since the graphs never run concurrently."""
+    library, and one memory pool, since the graphs never run concurrently. ``pool_bytes``: what the
+    largest of them needs; all get their tensors in a block of as much. Else each that is larger
+    than those before it would add a block, and the sum of them stay."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, pool_bytes: int = 0) -> None:
+        self._device = device
         self._stream: Any = _stream(torch.device(device))
         self._pool = torch.cuda.graph_pool_handle()
+        self._pool_bytes = pool_bytes
 
     def take(self, body: Body, inputs: Tensor) -> tuple[Any, Outputs]:
         """Capture ``body``; return its graph and outputs. Avoids ``torch.cuda.graph``, which first
@@ -40,10 +44,16 @@ class Capture:
         with _no_collection(), torch.cuda.stream(self._stream):
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
+                self._fill_pool()
                 outputs = body(inputs)
             finally:
                 graph.capture_end()
         return graph, outputs
+
+    def _fill_pool(self) -> None:
+        """Leave a free block in the pool at the first capture, which the allocator then splits."""
+        torch.empty(self._pool_bytes, dtype=torch.uint8, device=self._device)
+        self._pool_bytes = 0
 
 
 @contextmanager

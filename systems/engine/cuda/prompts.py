@@ -235,6 +235,12 @@ def mixed_shapes(
         yield from ((tiles * TILE, rows) for tiles in tile_buckets(most))
 
 
+def longest_pass(max_batch_size: int, max_context_tokens: int) -> int:
+    """Return the length of the longest pass."""
+    together = shapes_together(max_batch_size, max_context_tokens)
+    return max(length for length, _ in (*shapes_alone(max_context_tokens), *together))
+
+
 def shapes_together(max_batch_size: int, max_context_tokens: int) -> Iterator[tuple[int, int]]:
     """Yield those that only several prompts in one pass need."""
     longest = min(max_context_tokens - 1, LONGEST_PIECE)
