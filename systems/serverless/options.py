@@ -161,7 +161,8 @@ class Options(SystemOptions):
     cuda_context_bytes: NonNegativeInt = 720 << 20
     """On a GPU: context, kernels, graphs and workspaces of a process, in addition to weights,
     adapter and KV cache. Reserved for every process, forked or not. Measured on an H200 with a 7B
-    shape: 691 MiB of a process for 32 requests at a time, 719 for 128."""
+    shape: 691 MiB of a process for 32 requests at a time, 719 for 128, before graphs had their
+    tensors in one block."""
     cuda_bare_bytes: NonNegativeInt = 464 << 20
     """The part of these that a process keeps on the GPU until it ends, since a CUDA context and its
     loaded code cannot be freed before. Measured: 392 to 460 MiB."""

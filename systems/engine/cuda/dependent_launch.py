@@ -1,9 +1,10 @@
 """Programmatic dependent launch: a kernel's programs start while the kernel before it still runs,
-and wait for its results only where they need them (CUDA Programming Guide, "Programmatic Dependent
-Launch and Synchronization"). A decode step is hundreds of short kernels, so their starts count.
+and wait for its end (CUDA Programming Guide, "Programmatic Dependent Launch and Synchronization").
+A decode step is hundreds of short kernels, so their starts count.
 
-Every kernel that is launched with :func:`options` calls :func:`wait` in all its programs, also
-where it has nothing to do: a kernel that ends counts as the end of all before it.
+Every kernel that is launched with :func:`options` calls :func:`wait` first of all in all its
+programs, also where it has nothing to do: a kernel that ends counts as the end of all before it. To
+read weights before waiting cost more than it saved.
 """
 
 # Triton's kernels are typed by its compiler, not by annotations.
@@ -38,4 +39,5 @@ def options() -> dict[str, Any]:
 
 @cache
 def _supported() -> bool:
+    """A process has one GPU, or GPUs of one kind."""
     return torch.cuda.is_available() and torch.cuda.get_device_capability() >= FIRST

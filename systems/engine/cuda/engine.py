@@ -34,8 +34,8 @@ from .prompts import (
     Prompts,
     PromptShape,
     later_shapes,
-    longest_pass,
     mixed_shapes,
+    most_rows,
     next_pieces,
     shapes_alone,
     shapes_together,
@@ -88,8 +88,8 @@ class CudaEngine(Batching):
         self._mixed = mixed
         self._capture = None
         if graphs and is_cuda(self._device):
-            longest = longest_pass(max_batch_size, max_context_tokens)
-            self._capture = Capture(self._device, self._forward.pass_bytes(longest))
+            rows = most_rows(self._longest, max_batch_size, max_context_tokens)
+            self._capture = Capture(self._device, self._forward.pass_bytes(rows))
         self._prompts = Prompts(self._forward, self._slab.tokens, self._device, self._capture)
         self._steps: dict[tuple[int, bool], Step] = {}
         self._unprepared = deque(self._preparations())

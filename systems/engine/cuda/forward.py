@@ -49,9 +49,10 @@ class DeviceForward:
 
     def pass_bytes(self, tokens: int) -> int:
         """Return how many bytes the tensors of a pass over ``tokens`` take at most at a time: the
-        residual stream and its norm, and those of the MLP or of attention."""
+        residual stream and its norm, and those of the MLP or of attention, without what kernels
+        need beside and the cached tokens that a later piece copies."""
         config = self._config
-        mlp, attention = 3 * config.intermediate_size, 2 * (config.q_size + config.kv_size)
+        mlp, attention = 3 * config.intermediate_size, 3 * config.q_size + 2 * config.kv_size
         of_token = 2 * config.hidden_size + max(mlp, attention)
         return tokens * of_token * self._weights.dtype.itemsize
 

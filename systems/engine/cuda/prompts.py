@@ -235,10 +235,16 @@ def mixed_shapes(
         yield from ((tiles * TILE, rows) for tiles in tile_buckets(most))
 
 
-def longest_pass(max_batch_size: int, max_context_tokens: int) -> int:
-    """Return the length of the longest pass."""
+def most_rows(piece: int, max_batch_size: int, max_context_tokens: int) -> int:
+    """Return the tokens of the largest pass, padding and running requests included."""
+    mixed = mixed_shapes(piece, max_batch_size, max_context_tokens)
     together = shapes_together(max_batch_size, max_context_tokens)
-    return max(length for length, _ in (*shapes_alone(max_context_tokens), *together))
+    alone = shapes_alone(max_context_tokens)
+    return max(
+        *(length + rows for length, rows in mixed),
+        *(length for shapes in (alone, together) for length, _ in shapes),
+        max_batch_size,
+    )
 
 
 def shapes_together(max_batch_size: int, max_context_tokens: int) -> Iterator[tuple[int, int]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -56,19 +58,31 @@ class Fused(TorchOps):
     ) -> Tensor:
         return qkv[:, : -2 * kv_heads].reshape(len(qkv), -1)
 
+    def attend(self, q: Tensor, kv: Tensor, positions: Tensor, window: int | None = None) -> Tensor:
+        return q.reshape(len(q), -1)
 
+
+@pytest.mark.parametrize("rows", [0, 32])
+@pytest.mark.parametrize("inner", [1.0, 0.1])
 @torch.inference_mode()
 def test_a_pass_needs_no_more_than_what_graphs_reserve_for_it(
-    backbone: tuple[BackboneLayout, BackboneWeights],
+    rows: int, inner: float, backbone: tuple[BackboneLayout, BackboneWeights]
 ) -> None:
+    """``inner``: of the model's intermediate size; with a small one attention needs most."""
     layout, weights = backbone
-    config = layout.config
+    size = int(inner * layout.config.intermediate_size)
+    config = layout.config.model_copy(update={"intermediate_size": size})
+    layers = [
+        replace(each, gate_up=each.gate_up[: 2 * size], down=each.down[:, :size])
+        for each in weights.layers
+    ]
+    weights = replace(weights, config=config, layers=tuple(layers))
     cache = SlabCache(config, 1, TOKENS, weights.dtype, "cpu")
     forward = DeviceForward(config, weights, None, cache, Fused(), 1)
     ids, positions = torch.zeros(TOKENS, dtype=torch.long), torch.arange(TOKENS)
-    bounds, last = torch.tensor([0, TOKENS]), torch.tensor([TOKENS - 1])
+    bounds, last = torch.tensor([0, TOKENS - rows]), torch.tensor([TOKENS - 1])
     with Peak() as peak:
-        forward.prompts(ids, positions, ids, bounds, last, None, context=0, rows=0)
+        forward.prompts(ids, positions, ids, bounds, last, None, context=0, rows=rows)
     small = 1 << 16
     assert peak.most <= forward.pass_bytes(TOKENS) + small
     assert forward.pass_bytes(TOKENS) <= 1.5 * peak.most, "and not much less"
