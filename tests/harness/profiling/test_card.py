@@ -27,8 +27,9 @@ TAKEN_OVER = {
     "preparation_beside.waits",
 }
 """Not seen in records: as in the profile of another card."""
-ASSUMED = {"cores", "stop_s", "batches_beside.share", "servers.float16.process_bytes"}
-"""Of this machine, as long as offloading, the unit of shares, the platform's option."""
+OPTION = {"context_bytes", "forked_context_bytes", "servers.float16.process_bytes"}
+ASSUMED = {"cores", "stop_s", "batches_beside.share", *OPTION}
+"""Of this machine, as long as offloading, the unit of shares, an option of the platform."""
 ADAPTER = {"adapter_s", "adapter_bytes_per_s"}
 """Their sum for an adapter of rank 16 is what is measured."""
 LINES = {"prefill_s", "prefill_request_s", "prefill_token_s_per_gparam",
