@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 LOAD = ["backbones", "workload"]
 SERIES = ["system", "mode"]
 SEPARATE = ("naive", "vllm-dedicated", "vllm-shared", "vllm-sleep")
-"""Systems without isolation levels that separate functions or start when called. Others serve all
-functions in one process that is kept up: without isolation."""
+"""Systems without isolation levels that separate functions or start when called, so that they are
+not what isolation is compared with."""
 CHECKED = ["at", "sent"]
 """Columns that tell which runs may stand side by side: the run's place and the schedules."""
 
 
 def points(runs: Sequence[Run], wanted: Sequence[str]) -> pd.DataFrame:
-    """Return one row per load, mode, system, number of tenants and metric of ``wanted``, of the
-    systems with two numbers of tenants or without isolation, for loads at which there is one of the
-    former. ``tenants``: the number of groups in the manifest
-    (a tenant has one over each backbone); missing for systems without isolation levels. Raises
-    ``NothingToDrawError`` if there is no such load, or if two runs cannot stand side by side."""
+    """Return one row per load, mode, system, number of tenants and metric of ``wanted``, for loads
+    at which a system has two numbers of tenants: of such systems, and of those without isolation
+    levels but ``SEPARATE``. ``tenants``: the number of groups in the manifest (a tenant has one
+    over each backbone); missing for systems without isolation levels. Raises ``NothingToDrawError``
+    if there is no such load, or if two runs cannot stand side by side."""
     rows = pd.DataFrame([row for at, run in enumerate(runs) for row in _of_run(at, run, wanted)])
     told = ", ".join(run.id for run in runs)
     counts = rows.groupby([*LOAD, *SERIES])["tenants"].transform("nunique")
     varied = counts > 1
-    none = rows["tenants"].isna() & ~rows["system"].isin(SEPARATE)
+    beside = rows["tenants"].isna() & ~rows["system"].isin(SEPARATE)
     varied_at_load = varied.groupby([rows[key] for key in LOAD]).transform("any")
-    rows = rows[varied_at_load & (varied | none)]
+    rows = rows[varied_at_load & (varied | beside)]
     if rows.empty:
         raise NothingToDrawError(f"run {told}: no system with two numbers of tenants")
     for (backbones, workload), part in rows.groupby(LOAD):

@@ -1,5 +1,6 @@
 """The price of isolation: latency, throughput, memory and cost of the same functions, divided among
-more or fewer tenants. Systems without isolation are horizontal lines."""
+more or fewer tenants. Systems without isolation levels are horizontal lines, but for those that
+separate functions otherwise, which are left out."""
 
 from __future__ import annotations
 

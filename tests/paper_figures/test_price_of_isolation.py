@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from harness.commands.figures import figures
 from harness.errors import HarnessError
-from harness.records import Run, new_run
+from harness.places import REFERENCE
+from harness.records import Run, new_run, open_run
 from paper_figures import NothingToDrawError
 from paper_figures.isolation_points import largest_differences
 from paper_figures.price_of_isolation import _panel
@@ -129,3 +130,9 @@ def test_the_command_draws_runs_side_by_side_and_the_others_each_alone(tmp_path:
     again = [str(runs[0].path), str(levels(tmp_path / "again").path)]
     with pytest.raises(HarnessError, match=f"not drawn: {NAME}: .*several live runs"):
         figures([NAME], again, out)
+
+
+def test_only_what_has_no_isolation_stands_beside_what_has_levels() -> None:
+    first, *_ = drawings(NAME, open_run(Path(__file__).parents[2] / REFERENCE / "opponents-h200"))
+    assert set(first.data["system"]) == {"serverless-lora", "multi-lora", "dlora", "vllm"}
+    assert "transformers" not in " ".join(words(first.figure)), "nor in the caption"

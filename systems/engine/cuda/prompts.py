@@ -236,7 +236,7 @@ def mixed_shapes(
 
 
 def most_rows(piece: int, max_batch_size: int, max_context_tokens: int) -> int:
-    """Return the tokens of the largest pass, padding and running requests included."""
+    """Return the tokens of the largest pass or step, padding and running requests included."""
     mixed = mixed_shapes(piece, max_batch_size, max_context_tokens)
     together = shapes_together(max_batch_size, max_context_tokens)
     alone = shapes_alone(max_context_tokens)

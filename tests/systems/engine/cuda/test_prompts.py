@@ -12,7 +12,7 @@ from systems.engine.checkpoint import BackboneLayout
 from systems.engine.cuda.buckets import batch_bucket, mixed_row_bucket, mixed_rows
 from systems.engine.cuda.engine import CudaEngine
 from systems.engine.cuda.graphs import Body, Outputs, Step
-from systems.engine.cuda.prompts import BOUNDS, PATIENCE, PromptShape, next_pieces
+from systems.engine.cuda.prompts import BOUNDS, PATIENCE, PromptShape, most_rows, next_pieces
 from systems.engine.pieces import Piece
 from systems.engine.requests import GenerationRequest
 from systems.engine.weights import BackboneWeights
@@ -229,3 +229,15 @@ def test_any_number_of_running_requests_has_rows_and_any_rows_have_a_number(most
     used = {mixed_row_bucket(running, most) for running in range(1, most)}
     assert used == {*mixed_rows(most)}
     assert max(used, default=0) <= batch_bucket(most)
+
+
+@pytest.mark.parametrize(("batch", "context"), [(1, 64), (2, 700), (8, 65), (32, 512), (128, 512)])
+def test_no_shape_is_larger_than_what_graphs_have_memory_for(
+    batch: int, context: int, backbone: tuple[BackboneLayout, BackboneWeights]
+) -> None:
+    layout, weights = backbone
+    limits = {"max_batch_size": batch, "max_context_tokens": context}
+    engine = CudaEngine(layout.config, weights, None, **limits)
+    shapes = [prepare.args[0] for prepare in engine._unprepared]
+    rows = [each.rows + each.length if isinstance(each, PromptShape) else each for each in shapes]
+    assert max(rows) == most_rows(engine._longest, batch, context)
