@@ -158,11 +158,10 @@ class Options(SystemOptions):
     to weights, adapter and KV cache. Measured: its unique memory (USS) on the CPU, torch 2.13."""
     forked_context_bytes: NonNegativeInt = 40 << 20
     """The same for a process forked from the template: the memory that it does not share."""
-    cuda_context_bytes: NonNegativeInt = 720 << 20
+    cuda_context_bytes: NonNegativeInt = 564 << 20
     """On a GPU: context, kernels, graphs and workspaces of a process, in addition to weights,
     adapter and KV cache. Reserved for every process, forked or not. Measured on an H200 with a 7B
-    shape: 691 MiB of a process for 32 requests at a time, 719 for 128, before graphs had their
-    tensors in one block."""
+    shape: 537 MiB of a process for 32 requests at a time, 563 for 128."""
     cuda_bare_bytes: NonNegativeInt = 464 << 20
     """The part of these that a process keeps on the GPU until it ends, since a CUDA context and its
     loaded code cannot be freed before. Measured: 392 to 460 MiB."""
