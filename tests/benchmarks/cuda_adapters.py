@@ -40,8 +40,10 @@ PROMPTS = {"1 x 512": [512], "8 x 128": [128] * 8}
 class Gathered(TritonOps):
     """All kernels but those of adapters."""
 
-    def add_lora(self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Tensor:
-        return TorchOps.add_lora(self, y, x, lora, numbers)
+    def add_lora(
+        self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor, single: int = 0
+    ) -> Tensor:
+        return TorchOps.add_lora(self, y, x, lora, numbers, single)
 
     def row_product(
         self,

@@ -3,7 +3,7 @@ allocation depends on values, and nothing is copied back to the host."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch import Tensor, cat, mm
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention
@@ -19,8 +19,8 @@ from .slot import AdapterSlot
 from .table import AdapterTable
 
 Attend = Callable[[int, Tensor], Tensor]
-Additions = Sequence[tuple[slice, Tensor]]
-"""The rows of a pass that get adapters, and the place numbers of these: see ``add_lora``."""
+Additions = tuple[Tensor, int] | None
+"""Place numbers of adapters, and how many of them are of single rows: see ``add_lora``."""
 
 
 class DeviceForward:
@@ -82,10 +82,7 @@ class DeviceForward:
         else:
             attend = self._among(positions, slots, bounds.int(), rows)
         x = embedding(ids, self._weights.embedding)
-        if adapters is None:
-            return self._many(x, attend, last, ())
-        parts = (slice(rows), adapters[:rows]), (slice(rows, None), adapters[rows:])
-        return self._many(x, attend, last, parts if rows else parts[1:])
+        return self._many(x, attend, last, None if adapters is None else (adapters, rows))
 
     def _among(self, positions: Tensor, slots: Tensor, bounds: Tensor, rows: int) -> Attend:
         """Attention of first pieces, after ``rows`` of a step."""
@@ -140,7 +137,7 @@ class DeviceForward:
         x = embedding(ids, self._weights.embedding)
         if len(x) == 1:
             return self._one(x, attend, adapters)
-        return self._many(x, attend, None, () if adapters is None else ((slice(None), adapters),))
+        return self._many(x, attend, None, None if adapters is None else (adapters, 0))
 
     def _one(self, x: Tensor, attend: Attend, adapters: Tensor | None) -> Tensor:
         """Run one row with as few launches as possible; it is bound by reading the weights."""
@@ -192,10 +189,11 @@ class DeviceForward:
         self, name: str, index: int, x: Tensor, weight: Tensor, adapters: Additions
     ) -> Tensor:
         y = linear(x, weight)
-        lora = self._slot.at(name, index) if self._slot and adapters else None
+        if self._slot is None or adapters is None:
+            return y
+        lora = self._slot.at(name, index)
         if lora is not None:
-            for rows, numbers in adapters:
-                self._ops.add_lora(y[rows], x[rows], lora, numbers)
+            self._ops.add_lora(y, x, lora, *adapters)
         return y
 
     def _adapter(self, name: str, index: int, adapters: Tensor | None) -> Adapter | None:

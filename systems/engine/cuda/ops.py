@@ -89,10 +89,17 @@ class TorchOps:
         y = self.silu_mul(y) if gate else y
         return y if onto is None else onto.add_(y)
 
-    def add_lora(self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Tensor:
+    def add_lora(
+        self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor, single: int = 0
+    ) -> Tensor:
         """Add each sequence's own B·A·``x`` (rows, in) to ``y`` (rows, out) in place and return it.
-        ``numbers`` (sequences,): place numbers; all sequences, of prompts their tiles, have equally
-        many rows. The result of a row depends on that row and its adapter alone."""
+        ``numbers`` (sequences,): place numbers. The first ``single`` sequences have one row each,
+        all others, of prompts their tiles, equally many. The result of a row depends on that row
+        and its adapter alone."""
+        if single:
+            self.add_lora(y[:single], x[:single], lora, numbers[:single])
+            self.add_lora(y[single:], x[single:], lora, numbers[single:])
+            return y
         place, count = (numbers - 1).clamp(min=0), len(numbers)
         bounds = lora.bounds[place].long() * (numbers > 0)[:, None]
         a, b = lora.a[place], lora.b[place]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -12,7 +10,10 @@ from .dependent_launch import options as early
 from .ops import LoraPlaces
 
 ROW_RANKS, ROW_COLUMNS, ROW_INNER = 2, 256, 2048
-PROMPT_ROWS, PROMPT_COLUMNS, PROMPT_INNER = 64, 128, 64
+# Of a pass over prompts: rows, columns and warps of a program, and columns of a single row.
+SHRINK_ROWS, SHRINK_INNER, SHRINK_WARPS = 64, 64, 4
+EXPAND_ROWS, EXPAND_COLUMNS, EXPAND_WARPS = 64, 128, 4
+SINGLE_COLUMNS = 1024
 FEWEST, MOST_RANKS = 16, 64  # a block of a tensor-core product
 # A·x of prompts is summed in parts, since it has few outputs to keep a device busy with. Their
 # number is fixed: another one would be another kernel, compiled while a request waits.
@@ -38,10 +39,12 @@ def span_constants(lora: LoraPlaces) -> dict[str, int]:
     return found
 
 
-def add_lora(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Tensor:
+def add_lora(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor, single: int) -> Tensor:
     """:meth:`TorchOps.add_lora` in two launches."""
-    add = _add_to_rows if len(x) == len(numbers) else _add_to_prompts
-    add(y, x, lora, numbers)
+    if len(x) == len(numbers):
+        _add_to_rows(y, x, lora, numbers)
+    else:
+        _add_to_prompts(y, x, lora, numbers, single)
     return y
 
 
@@ -76,7 +79,8 @@ def shrink_rows(
 
 def _add_to_rows(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> None:
     low = shrink_rows(x, lora, numbers)
-    kernels.expand_rows[_columns(lora, len(x), ROW_COLUMNS)](
+    grid = len(x), len(lora.spans), -(-_widest(lora) // ROW_COLUMNS)
+    kernels.expand_rows[grid](
         y,
         numbers,
         lora.b,
@@ -94,50 +98,89 @@ def _add_to_rows(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Non
     )
 
 
-def _add_to_prompts(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> None:
+def _add_to_prompts(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor, single: int) -> None:
+    sequences = len(numbers) - single
+    length = (len(x) - single) // sequences
+    low = _shrink_prompts(x, lora, numbers, single, sequences, length)
+    _expand_prompts(y, low, lora, numbers, single, sequences, length)
+
+
+def _shrink_prompts(
+    x: Tensor, lora: LoraPlaces, numbers: Tensor, single: int, sequences: int, length: int
+) -> Tensor:
     (rows, inner), ranks = x.shape, lora.a.shape[1]
-    length = rows // len(numbers)
-    blocks = -(-length // PROMPT_ROWS)
-    programs = len(numbers) * blocks
-    block_r = _rank_block(ranks)
+    blocks, block_r = -(-length // SHRINK_ROWS), _rank_block(ranks)
     low = x.new_empty(SPLITS, rows, ranks, dtype=torch.float32)
-    where: tuple[Any, ...] = (lora.bounds, low, length, blocks, ranks, low.stride(0))
-    kernels.shrink_prompts[(programs, -(-ranks // block_r), SPLITS)](
+    of_sequences = sequences * blocks * -(-ranks // block_r) * SPLITS
+    kernels.shrink_pass[(of_sequences + single * -(-ranks // ROW_RANKS),)](
         x,
         numbers,
         lora.a,
-        *where,
+        lora.bounds,
+        low,
+        single,
+        length,
+        blocks,
+        of_sequences,
+        ranks,
+        low.stride(0),
         lora.a.stride(0),
         INNER=inner,
         SPANS=len(lora.spans),
-        SPAN_K=-(-inner // (SPLITS * PROMPT_INNER)) * PROMPT_INNER,
-        BLOCK_M=PROMPT_ROWS,
+        SPLITS=SPLITS,
+        SPAN_K=-(-inner // (SPLITS * SHRINK_INNER)) * SHRINK_INNER,
+        BLOCK_M=SHRINK_ROWS,
         BLOCK_R=block_r,
-        BLOCK_K=PROMPT_INNER,
-        num_warps=4,
+        BLOCK_K=SHRINK_INNER,
+        ROW_R=ROW_RANKS,
+        ROW_K=inner_block(inner),
+        num_warps=SHRINK_WARPS,
         **early(),
     )
-    kernels.expand_prompts[_columns(lora, programs, PROMPT_COLUMNS)](
+    return low
+
+
+def _expand_prompts(
+    y: Tensor,
+    low: Tensor,
+    lora: LoraPlaces,
+    numbers: Tensor,
+    single: int,
+    sequences: int,
+    length: int,
+) -> None:
+    blocks, spans, widest = -(-length // EXPAND_ROWS), len(lora.spans), _widest(lora)
+    of_sequences = sequences * blocks * spans * -(-widest // EXPAND_COLUMNS)
+    kernels.expand_pass[(of_sequences + single * spans * -(-widest // SINGLE_COLUMNS),)](
         y,
         numbers,
         lora.b,
-        *where,
+        lora.bounds,
+        low,
+        single,
+        length,
+        blocks,
+        of_sequences,
+        low.shape[2],
+        low.stride(0),
         lora.b.stride(0),
         OUT=y.shape[1],
         COLUMNS=lora.b.shape[2],
         **span_constants(lora),
-        SPLITS=SPLITS,
-        BLOCK_M=PROMPT_ROWS,
+        SPLITS=len(low),
+        BLOCK_M=EXPAND_ROWS,
         BLOCK_R=_rank_block(lora.b.shape[1]),
-        BLOCK_N=PROMPT_COLUMNS,
-        num_warps=4,
+        BLOCK_N=EXPAND_COLUMNS,
+        ROW_R=FEWEST,
+        ROW_N=SINGLE_COLUMNS,
+        WIDEST=widest,
+        num_warps=EXPAND_WARPS,
         **early(),
     )
 
 
-def _columns(lora: LoraPlaces, programs: int, block: int) -> tuple[int, int, int]:
-    widest = max(span.size for span in lora.spans)
-    return programs, len(lora.spans), -(-widest // block)
+def _widest(lora: LoraPlaces) -> int:
+    return max(span.size for span in lora.spans)
 
 
 def _rank_block(ranks: int) -> int:

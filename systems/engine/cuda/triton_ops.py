@@ -74,8 +74,10 @@ class TritonOps(TorchOps):
         _launch(x, norm, eps, weight, adapter, out, gate=gate, add=onto is not None)
         return out
 
-    def add_lora(self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Tensor:
-        return add_lora(y, x, lora, numbers)
+    def add_lora(
+        self, y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor, single: int = 0
+    ) -> Tensor:
+        return add_lora(y, x, lora, numbers, single)
 
     def rotate_and_store(
         self,

@@ -44,6 +44,24 @@ def by_hand(y: Tensor, x: Tensor, lora: LoraPlaces, numbers: Tensor) -> Tensor:
     return y
 
 
+@BOTH
+@EACH
+def test_single_rows_come_before_those_of_sequences(spans: tuple[Span, ...], ops: TorchOps) -> None:
+    """As in a mixed pass: as if each were added alone."""
+    lora, single, length = placed(spans), 6, 64
+    numbers = torch.cat([mixed(single), index(0, 2, 1)])
+    x = draw(single + 3 * length, INNER, seed=3)
+    y = draw(len(x), OUT, seed=4)
+    wanted = torch.cat(
+        [
+            by_hand(y[:single], x[:single], lora, numbers[:single]),
+            by_hand(y[single:], x[single:], lora, numbers[single:]),
+        ]
+    )
+    assert ops.add_lora(y, x, lora, numbers, single) is y
+    close_in_scale(y, wanted)
+
+
 def mixed(sequences: int, adapters: int = 4) -> Tensor:
     return index(*(sequence * 3 % (adapters + 1) for sequence in range(sequences)))
 
