@@ -11,8 +11,8 @@ from .ops import LoraPlaces
 
 ROW_RANKS, ROW_COLUMNS, ROW_INNER = 2, 256, 2048
 # Of a pass over prompts: rows, columns and warps of a program, and columns of a single row.
-SHRINK_ROWS, SHRINK_INNER, SHRINK_WARPS = 64, 64, 4
-EXPAND_ROWS, EXPAND_COLUMNS, EXPAND_WARPS = 64, 128, 4
+SHRINK_ROWS, SHRINK_INNER, SHRINK_WARPS = 16, 128, 4
+EXPAND_ROWS, EXPAND_COLUMNS, EXPAND_WARPS = 16, 256, 4
 SINGLE_COLUMNS = 1024
 FEWEST, MOST_RANKS = 16, 64  # a block of a tensor-core product
 # A·x of prompts is summed in parts, since it has few outputs to keep a device busy with. Their
