@@ -27,7 +27,7 @@ def on_cards(tmp_path: Path) -> Play:
     limits = Limits(max_batch_size=4, max_context_tokens=512, keep_alive_s=5)
     one = tiny_deployment(limits, ("f0", "f1", "f2"), gib=2, device="cuda:0")
 
-    def run(scene: Callable[[Stage], Any], mib: int = 2200, **options: Any) -> None:
+    def run(scene: Callable[[Stage], Any], mib: int = 1900, **options: Any) -> None:
         devices = tuple(Device(name=f"cuda:{n}", memory_bytes=mib << 20) for n in range(2))
         two = one.model_copy(update={"devices": devices})
         play(two, tmp_path, scene, forks=True, **{"prewarmed": 1, **options})
