@@ -91,7 +91,8 @@ def test_an_interrupt_ends_the_wait_even_if_no_call_is_there_to_be_woken(waits: 
 
 @pytest.mark.live
 def test_a_system_that_ends_by_itself_ends_the_command_with_status_1() -> None:
-    command = [sys.executable, "-m", "harness", "serve", "multi-lora", "--port", "0"]
+    serve = ("serve", "multi-lora", "--backbone", "tiny", "--port", "0")
+    command = [sys.executable, "-m", "harness", *serve]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as served:
         try:
             server = _server_of(served)
