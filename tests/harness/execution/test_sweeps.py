@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from harness.execution.sweeps import spread
 from harness.experiment import Experiment
 from harness.experiment_files import load
 from harness.records import Run, new_run
+from tests.harness.typed import typed
 
 from .tasks import fails_at_three, threads_of_libraries
 
@@ -72,9 +74,9 @@ def test_records_do_not_depend_on_whether_ray_made_them(tmp_path: Path) -> None:
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
-    short = "workloads=[{name: azure-bursty8, overrides: {duration_s: 1800}}]"
-    command = [sys.executable, "-m", "harness", "run", "evaluation", "--workers", "2",
-               "--seed", "92", "--set", short, "--out", str(tmp_path)]  # fmt: skip
+    short = "workloads=[{name: azure-bursty8, overrides: {duration_s: 900}}]"
+    asked = ["run", "evaluation", "--seed", "92", "--set", short, "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "harness", *asked, "--workers", "2"]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as killed:
@@ -87,7 +89,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     kept = manifests(tmp_path)
     assert len(kept) < 7
     (run,) = (path for path in tmp_path.iterdir() if not path.name.startswith("."))
-    subprocess.run([*command, "--resume", str(run)], check=True, capture_output=True, timeout=120)
+    typed(shlex.join(["slbench", *asked, "--workers", "1", "--resume", str(run)]))
     after = manifests(tmp_path)
     assert len(after) == 7
     assert {path: after[path] for path in kept} == kept, "written once"
