@@ -10,7 +10,8 @@ from .dependent_launch import options as early
 from .ops import LoraPlaces
 
 ROW_RANKS, ROW_COLUMNS, ROW_INNER = 2, 256, 2048
-# Of a pass over prompts: rows, columns and warps of a program, and columns of a single row.
+# Of a pass over prompts: rows, columns and warps of a program, and columns of a single row. About
+# the best of 28 for passes of 1 to 16 tiles of a 7B, on an H200.
 SHRINK_ROWS, SHRINK_INNER, SHRINK_WARPS = 16, 128, 4
 EXPAND_ROWS, EXPAND_COLUMNS, EXPAND_WARPS = 16, 256, 4
 SINGLE_COLUMNS = 1024
