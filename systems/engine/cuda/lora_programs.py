@@ -4,8 +4,8 @@ sequence.
 
 A program finds the adapter by the number of its place, and reads only the ranks that the adapter
 has. Number 0 is the backbone alone: such a program ends at once. No program reads what belongs to
-another row, and sums have a fixed order, so a row's result depends on that row, its adapter and the
-launch's shape alone.
+another sequence, no row's sum has a part of another row, and sums have a fixed order, so a row's
+result depends on that row, its adapter and the launch's shape alone.
 """
 
 # Triton's kernels are typed by its compiler, not by annotations.

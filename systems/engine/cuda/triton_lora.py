@@ -1,4 +1,5 @@
-"""Launches the kernels that add adapters, with blocks chosen for an H100."""
+"""Launches the kernels that add adapters, with blocks chosen on an H100 for rows, on an H200 for
+passes over prompts."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from .ops import LoraPlaces
 
 ROW_RANKS, ROW_COLUMNS, ROW_INNER = 2, 256, 2048
 # Of a pass over prompts: rows, columns and warps of a program, and columns of a single row. About
-# the best of 28 for passes of 1 to 16 tiles of a 7B, on an H200.
+# the best of 28 for passes of 1 to 16 tiles of a 7B.
 SHRINK_ROWS, SHRINK_INNER, SHRINK_WARPS = 16, 128, 4
 EXPAND_ROWS, EXPAND_COLUMNS, EXPAND_WARPS = 16, 256, 4
 SINGLE_COLUMNS = 1024

@@ -87,13 +87,16 @@ def test_batches_of_any_size(rows: int) -> None:
     close_in_scale(TritonOps().add_lora(y, x, lora, numbers), wanted)
 
 
-@pytest.mark.parametrize("length", [1, 9])
-def test_more_columns_and_ranks_than_a_block_has(length: int) -> None:
-    inner, out = 2100, 300
-    lora = places(inner, 70, spans_of((0, out)), ((70,), (17,)))
-    x, y = draw(2 * length, inner, seed=3), draw(2 * length, out, seed=4)
-    wanted = by_hand(y, x, lora, index(2, 1))
-    found = TritonOps().add_lora(y, x, lora, index(2, 1))
+@pytest.mark.parametrize(("single", "length", "out"), [(0, 1, 300), (0, 9, 300), (2, 9, 1100)])
+def test_more_columns_and_ranks_than_a_block_has(single: int, length: int, out: int) -> None:
+    inner = 2100
+    lora, numbers = places(inner, 70, spans_of((0, out)), ((70,), (17,))), index(2, 1)
+    x, y = draw(single + 2 * length, inner, seed=3), draw(single + 2 * length, out, seed=4)
+    wanted = by_hand(y[single:], x[single:], lora, numbers)
+    if single:
+        wanted = torch.cat([by_hand(y[:single], x[:single], lora, numbers), wanted])
+        numbers = torch.cat([numbers, numbers])
+    found = TritonOps().add_lora(y, x, lora, numbers, single)
     close_in_scale(found, wanted)
 
 
@@ -123,24 +126,27 @@ def test_number_zero_is_the_backbone_alone(length: int, ops: TorchOps) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    # Of several rows and of one, which have kernels of their own.
-    ("value", "length"),
-    [(torch.nan, 1), (torch.nan, 20), (torch.inf, 3)],
+    # Of several rows and of one, which have kernels of their own, and of one before several.
+    ("value", "single", "length"),
+    [(torch.nan, 0, 1), (torch.nan, 0, 20), (torch.inf, 0, 3), (torch.nan, 2, 20)],
 )
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
-def test_no_row_sees_its_neighbours(value: float, length: int, ops: TorchOps) -> None:
-    """Bit for bit, whatever number, adapter and input the other sequences have."""
+def test_no_row_sees_its_neighbours(value: float, single: int, length: int, ops: TorchOps) -> None:
+    """Bit for bit, whatever number, adapter and input the second of four sequences has."""
     lora = placed(QKV)
-    x, y = draw(4 * length, INNER, seed=3), draw(4 * length, OUT, seed=4)
-    wanted = ops.add_lora(y.clone(), x, lora, index(2, 1, 0, 4))
+    begin, end = (1, 2) if single else (length, 2 * length)
+    rows = end + 2 * length
+    x, y = draw(rows, INNER, seed=3), draw(rows, OUT, seed=4)
+    wanted = ops.add_lora(y.clone(), x, lora, index(2, 1, 0, 4), single)
     spoilt = replace(lora, a=lora.a.clone(), b=lora.b.clone())
     spoilt.a[0], spoilt.b[0] = value, value
-    x[length : 2 * length] = value
+    x[begin:end] = value
     for neighbour in (1, 0, 3):
-        found = ops.add_lora(y.clone(), x, spoilt, index(2, neighbour, 0, 4))
-        for kept in (slice(0, length), slice(2 * length, None)):
+        found = ops.add_lora(y.clone(), x, spoilt, index(2, neighbour, 0, 4), single)
+        for kept in (slice(0, begin), slice(end, None)):
             assert torch.equal(found[kept], wanted[kept])
-    assert not bool(ops.add_lora(y, x, spoilt, index(2, 1, 0, 4))[length].isfinite().all())
+    last = ops.add_lora(y, x, spoilt, index(2, 1, 0, 4), single)
+    assert not bool(last[begin].isfinite().all())
 
 
 @pytest.mark.parametrize(("normed", "gate"), [(False, False), (True, False), (False, True)])
