@@ -1,4 +1,5 @@
-"""A replica continues requests of another one, also if they come while its slots are in use."""
+"""A replica continues requests of another one, also if they come while its slots are in use, and
+leaves those that are cancelled."""
 
 from __future__ import annotations
 
@@ -159,6 +160,20 @@ def test_one_that_waits_is_released_as_it_came(
     assert os.pread(target.fds[0], size + 1, 0) == os.pread(fd, size, 0)
     assert len(target.tokens(THERE)) == TOKENS
     assert target.tokens(MOVED) == []
+
+
+def test_one_that_runs_is_cancelled_and_leaves_its_slot(configure: m.Configure, ran: Run) -> None:
+    asked = Request(fields(MOVED)), STEP, STEP, Request(fields(THERE)), Cancel(MOVED)
+    target = ran(configure, *asked, *[STEP] * TOKENS, Stop())
+    assert len(target.tokens(MOVED)) == 2
+    assert len(target.tokens(THERE)) == TOKENS
+
+
+def test_one_that_has_not_started_is_cancelled(configure: m.Configure, ran: Run) -> None:
+    asked = Request(fields(MOVED)), STEP, Request(fields(THERE)), STEP, Cancel(THERE)
+    target = ran(configure, *asked, *[STEP] * 2 * TOKENS, Stop())
+    assert len(target.tokens(MOVED)) == TOKENS
+    assert target.tokens(THERE) == []
 
 
 def test_one_that_waits_is_cancelled(configure: m.Configure, join: Joining, ran: Run) -> None:
